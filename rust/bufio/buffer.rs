@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A buffer: what it consists of, and the end of its transfers.
+
+use super::{
+    client::Shared,
+    policy::{
+        dirty::Dirty,
+        hold::{Change, Released, EMERGENCY, READ_ERROR, WRITE_ERROR},
+        limits::Usage,
+        writeback::{AfterFailure, Failures},
+    },
+    stats::Event,
+    writeback,
+};
+use crate::kapi::{
+    bio::{Op, Transfer},
+    block_mem::Memory,
+    rcu_table::{self, Found, Kind},
+    wait::Word64,
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::{Atomic, Relaxed},
+};
+
+/// The kind of table that a client is.
+pub(crate) struct Bufio;
+
+/// A client's buffers.
+pub(crate) type Table = rcu_table::Table<Bufio>;
+/// A buffer.
+pub(crate) type Buffer = rcu_table::Entry<Bufio>;
+/// A hold of a buffer.
+pub(crate) type Hold<'t> = rcu_table::Hold<'t, Bufio>;
+/// A buffer that is in no table.
+pub(crate) type Owned = rcu_table::Owned<Bufio>;
+/// A client's lock, held.
+pub(crate) type Locked<'t> = rcu_table::Locked<'t, Bufio>;
+
+/// Flags of a buffer that leaves the cache when it is unheld and clean.
+pub(crate) const UNWANTED: u64 = READ_ERROR | WRITE_ERROR | EMERGENCY;
+
+/// What a buffer has beside its data.
+pub(crate) struct Meta {
+    /// What is to be written.
+    pub(crate) dirty: Dirty<Word64>,
+    /// What is being written.
+    pub(crate) writing: Dirty<Word64>,
+    /// Place of the last write among the client's. Under the client's lock.
+    pub(crate) write_number: Atomic<u64>,
+    /// When it became dirty, or may be written again, in jiffies.
+    pub(crate) dirty_since: Atomic<u64>,
+    /// The client's epoch when it became dirty.
+    pub(crate) epoch: Atomic<u32>,
+    /// Negative error number of the last read that failed, zero if other blocks were read with it.
+    read_error: Atomic<i32>,
+    /// Failed writes, see [`Failures`].
+    failures: Atomic<u32>,
+}
+
+impl Meta {
+    /// Returns the error of the last read that failed, unless it may have been another block's.
+    pub(crate) fn read_error(&self) -> Option<Error> {
+        // Relaxed: stored before the exchange that ended the read.
+        let errno = self.read_error.load(Relaxed);
+        (errno != 0).then(|| Error::from_errno(errno))
+    }
+
+    /// Returns the failed writes since the last good one.
+    pub(crate) fn failures(&self) -> Failures {
+        Failures::from_count(self.failures.load(Relaxed) as u16)
+    }
+
+    /// Forgets failed writes.
+    pub(crate) fn reset_failures(&self) {
+        self.failures.store(0, Relaxed);
+    }
+
+    /// Makes it ready for a new life.
+    pub(crate) fn renew(&self) {
+        let _ = self.dirty.take();
+        let _ = self.writing.take();
+        self.read_error.store(0, Relaxed);
+        self.failures.store(0, Relaxed);
+    }
+}
+
+/// The data of one life of a buffer.
+pub(crate) struct Data {
+    /// The block's bytes.
+    pub(crate) memory: Memory,
+}
+
+impl Kind for Bufio {
+    type Shared = Shared;
+    type Meta = Meta;
+    type Data = Data;
+
+    fn new_meta() -> Meta {
+        Meta {
+            dirty: Dirty::new(Word64::new(0)),
+            writing: Dirty::new(Word64::new(0)),
+            write_number: Atomic::new(0),
+            dirty_since: Atomic::new(0),
+            epoch: Atomic::new(0),
+            read_error: Atomic::new(0),
+            failures: Atomic::new(0),
+        }
+    }
+
+    fn dispose(shared: &Shared, data: Data) {
+        shared.count_emergency(&data, false);
+        shared.pool.free(data.memory);
+        shared.uncharge(shared.buffer_bytes());
+        shared.note_freed();
+    }
+
+    fn unheld(shared: &Shared) {
+        shared.note_freed();
+    }
+
+    fn work(table: &Table) {
+        writeback::work(table);
+    }
+}
+
+impl Transfer for Bufio {
+    fn memory(data: &Data) -> &Memory {
+        &data.memory
+    }
+
+    fn done(hold: Hold<'_>, op: Op, status: Result, alone: bool) {
+        match op {
+            Op::Read => read_done(hold, status, alone),
+            Op::Write | Op::WriteSync => write_done(hold, status, alone),
+        }
+    }
+}
+
+fn read_done(hold: Hold<'_>, status: Result, alone: bool) {
+    let change = match status {
+        Ok(()) => Change::READ_DONE,
+        Err(error) => {
+            let errno = if alone { error.to_errno() } else { 0 };
+            hold.meta().read_error.store(errno, Relaxed);
+            hold.shared().stats.inc(Event::ReadError);
+            Change::READ_FAILED
+        }
+    };
+    if hold.change(change) == Ok(true) {
+        hold.wake();
+    }
+    if status.is_err() {
+        discard_later(hold);
+    }
+}
+
+fn write_done(hold: Hold<'_>, status: Result, alone: bool) {
+    let shared = hold.shared();
+    let meta = hold.meta();
+    let range = meta.writing.take();
+    let mut drop_data = false;
+    let change = match status {
+        Ok(()) => {
+            meta.failures.store(0, Relaxed);
+            Change::WRITE_DONE
+        }
+        // Whose error it is is not known: each block is written again by itself.
+        Err(_) if !alone => {
+            shared.stats.inc(Event::WriteSplit);
+            Change::WRITE_FAILED
+        }
+        Err(error) => {
+            shared.stats.inc(Event::WriteError);
+            shared.errors.record(error.to_errno().unsigned_abs());
+            let mut failures = meta.failures();
+            let after = failures.count(&shared.retries);
+            meta.failures.store(u32::from(failures.to_count()), Relaxed);
+            match after {
+                AfterFailure::Again { ticks } => {
+                    let again = writeback::now().saturating_add(ticks);
+                    meta.dirty_since.store(again, Relaxed);
+                    Change::WRITE_FAILED
+                }
+                AfterFailure::Keep => Change::WRITE_FAILED,
+                AfterFailure::Drop => {
+                    shared.lost.fetch_add(1, Relaxed);
+                    drop_data = true;
+                    Change::WRITE_DROPPED
+                }
+            }
+        }
+    };
+    if let (Change { set, .. }, Some(range)) = (change, range) {
+        // Back before the flag, so that whoever sees it finds the range.
+        if set & super::policy::hold::DIRTY != 0 {
+            meta.dirty.mark(range);
+        }
+    }
+    if hold.change(change) == Ok(true) {
+        hold.wake();
+    }
+    if drop_data || (status.is_ok() && hold.snapshot().has(EMERGENCY)) {
+        discard_later(hold);
+    } else if status.is_err() {
+        let table = hold.table();
+        drop(hold);
+        table.schedule_now(&table.shared.global.queue);
+    }
+}
+
+/// Ends the hold of a transfer that failed for good. The last holder throws the buffer out; if that is
+/// this one, the client's work does it: here may be an interrupt.
+fn discard_later(hold: Hold<'_>) {
+    let table = hold.table();
+    let block = hold.key();
+    if let Released::Last { .. } = hold.release() {
+        table.shared.note_freed();
+        // Not found if somebody else threw it out meanwhile.
+        if let Found::Held(hold) = table.get_lockless(block, 0) {
+            table.defer(hold);
+            table.schedule_now(&table.shared.global.queue);
+        }
+    }
+}
+
+/// Returns a usage counter at zero.
+pub(crate) fn no_usage() -> Usage<Word64> {
+    Usage::new(Word64::new(0))
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory of the blocks that a client evicted not long ago; see [`clock`].
+
+use super::{
+    policy::clock::{self, Queue},
+    Table,
+};
+use crate::kapi::gfp::Gfp;
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        SpinLock,
+    },
+};
+
+/// The table of the policy, as long as the lock is held.
+type Remembered<'a> = clock::Ghosts<Slots<'a>>;
+
+/// The slots of one client.
+struct Slots<'a>(&'a [Atomic<u32>]);
+
+impl clock::Slots for Slots<'_> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn get(&self, slot: usize) -> u32 {
+        self.0.get(slot).map_or(0, |slot| slot.load(Relaxed))
+    }
+
+    fn set(&self, slot: usize, tag: u32) {
+        if let Some(slot) = self.0.get(slot) {
+            slot.store(tag, Relaxed);
+        }
+    }
+}
+
+/// Fewest slots.
+const LEAST: usize = 32;
+
+/// The slots, which grow with the client.
+///
+/// Their lock is taken inside the table's, so with softirqs off.
+pub(crate) struct Ghosts(Pin<KBox<SpinLock<KVVec<Atomic<u32>>>>>);
+
+impl Ghosts {
+    /// Makes a memory without slots.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(KBox::pin_init(
+            new_spinlock!(KVVec::new(), "Client::ghosts"),
+            GFP_KERNEL,
+        )?))
+    }
+
+    /// Remembers a block that left probation.
+    pub(crate) fn remember(&self, block: u64) {
+        Remembered::new(Slots(&self.0.lock())).remember(block);
+    }
+
+    /// Returns the queue that a new buffer of `block` enters.
+    pub(crate) fn place(&self, block: u64) -> Queue {
+        Remembered::new(Slots(&self.0.lock())).place(block)
+    }
+
+    /// Forgets everything for good. Returns the bytes that are to be given back.
+    pub(crate) fn close(&self, table: &Table) -> u64 {
+        let old = {
+            let _locked = table.lock();
+            // Named, so that it is dropped before softirqs are on again.
+            let mut ghosts = self.0.lock();
+            core::mem::replace(&mut *ghosts, KVVec::new())
+        };
+        bytes(old.len())
+    }
+}
+
+fn bytes(slots: usize) -> u64 {
+    slots.saturating_mul(size_of::<u32>()) as u64
+}
+
+/// Gets more slots if the client has outgrown them; does without where memory is short.
+pub(crate) fn grow(table: &Table) {
+    let shared = &table.shared;
+    // Twice what suits now, so that the next time is far.
+    let wanted = Remembered::slots_for(table.entries());
+    let have = {
+        let _locked = table.lock();
+        // Named, so that it is dropped before softirqs are on again.
+        let ghosts = shared.ghosts.0.lock();
+        ghosts.len()
+    };
+    if wanted <= have || wanted < LEAST {
+        return;
+    }
+    let slots = wanted.saturating_mul(2);
+    let more = bytes(slots).saturating_sub(bytes(have));
+    if shared.admit(more).is_err() {
+        return;
+    }
+    let Ok(mut new) = KVVec::with_capacity(slots, Gfp::NOWAIT.flags()) else {
+        shared.uncharge(more);
+        return;
+    };
+    for _ in 0..slots {
+        // Cannot fail: the capacity is there.
+        let _ = new.push_within_capacity(Atomic::new(0));
+    }
+    let old = {
+        let _locked = table.lock();
+        let mut ghosts = shared.ghosts.0.lock();
+        if ghosts.len() == have {
+            core::mem::replace(&mut *ghosts, new)
+        } else {
+            new
+        }
+    };
+    if old.len() != have {
+        // Another thread was faster.
+        shared.uncharge(more);
+    }
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Get, read, new and prefetch.
+
+use super::{
+    alloc::{self, Got},
+    client::{refuse_in_submission, Client},
+    ghosts,
+    policy::{
+        hold::{Change, EMERGENCY, PREFETCHED, READING, READ_ERROR},
+        ladder::{self, Request},
+    },
+    stats::Event,
+    writeback, Bufio, Hold, Owned, Table,
+};
+use crate::kapi::{
+    bio::{self, Op, Run},
+    rcu_table::{Batch, Found},
+    wait,
+};
+use kernel::{
+    prelude::*,
+    sync::{atomic::Relaxed, Arc},
+};
+
+/// What a caller wants of a block that is not cached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// What is on the device.
+    Read {
+        /// Priority of the read.
+        ioprio: u16,
+    },
+    /// Any contents: the caller writes all of them.
+    New,
+}
+
+impl Client {
+    /// Holds a block if it is cached and not being read. Any context but a hard interrupt.
+    #[inline]
+    pub(crate) fn get(&self, block: u64) -> Option<Hold<'_>> {
+        let table = self.table();
+        if let Some(hold) = table.get_fast(block, READING | READ_ERROR) {
+            table.shared.stats.inc(Event::Hit);
+            return Some(hold);
+        }
+        self.get_slowly(block)
+    }
+
+    #[cold]
+    fn get_slowly(&self, block: u64) -> Option<Hold<'_>> {
+        let table = self.table();
+        match table.get(block, READING | READ_ERROR) {
+            Found::Held(hold) => {
+                table.shared.stats.inc(Event::Hit);
+                Some(hold)
+            }
+            Found::Refused | Found::Absent => {
+                table.shared.stats.inc(Event::GetMiss);
+                None
+            }
+        }
+    }
+
+    /// Holds a block, reading it or making it where it is not cached. Sleeps.
+    #[inline]
+    pub(crate) fn obtain(&self, block: u64, want: Want) -> Result<Hold<'_>> {
+        refuse_in_submission()?;
+        let table = self.table();
+        if let Some(hold) = table.get_fast(block, READING | READ_ERROR) {
+            table.shared.stats.inc(Event::Hit);
+            return Ok(hold);
+        }
+        obtain_slowly(table, block, want)
+    }
+
+    /// Holds a block whose read, if it needs one, is in flight when this returns. Sleeps for a buffer.
+    ///
+    /// What comes of the read is known after [`finish`], which wants to know the second value: whether
+    /// there was a read whose outcome is the caller's.
+    pub(crate) fn start(&self, block: u64, ioprio: u16) -> Result<(Hold<'_>, bool)> {
+        refuse_in_submission()?;
+        let (hold, own) = start_slowly(self.table(), block, Want::Read { ioprio })?;
+        let awaited = own || hold.snapshot().has(READING);
+        Ok((hold, awaited))
+    }
+
+    /// Starts reading blocks that are not cached. May sleep for bios.
+    pub(crate) fn prefetch(&self, block: u64, blocks: u64, ioprio: u16) {
+        if refuse_in_submission().is_err() {
+            return;
+        }
+        let table = self.table();
+        let shared = &table.shared;
+        let owed = shared.reserve_owed() as u64;
+        let emergency = shared.emergency.load(Relaxed);
+        let blocks = ladder::ahead(blocks, emergency, owed);
+        let most = writeback::run_blocks(shared);
+        // A bio that goes beyond the device fails as a whole.
+        let end = block.saturating_add(blocks).min(self.device_blocks());
+        bio::with_plug(|| {
+            let mut batch = Batch::new();
+            for block in block..end {
+                let started = start_prefetch(table, block);
+                let goes_on = matches!(started, Started::Reading(_));
+                if !goes_on || batch.len() >= most {
+                    submit_reads(table, core::mem::replace(&mut batch, Batch::new()), ioprio);
+                    wait::cond_resched();
+                }
+                match started {
+                    Started::Reading(hold) => batch.push(hold),
+                    Started::Cached => (),
+                    Started::NoMemory => break,
+                }
+            }
+            submit_reads(table, batch, ioprio);
+        });
+    }
+}
+
+enum Started<'t> {
+    Reading(Hold<'t>),
+    Cached,
+    NoMemory,
+}
+
+/// Puts a buffer for `block` into the cache, to be read.
+fn start_prefetch<'t>(table: &'t Arc<Table>, block: u64) -> Started<'t> {
+    if table.contains(block, READ_ERROR) {
+        return Started::Cached;
+    }
+    if table.contains(block, 0) {
+        // A failed read is about to be thrown out; a demand read would not wait for that.
+        return Started::Cached;
+    }
+    match alloc::climb(table, block, Request::Prefetch) {
+        Got::Buffer(owned) => match insert(table, owned, block, READING | PREFETCHED) {
+            Some(hold) => {
+                table.shared.stats.inc(Event::Prefetch);
+                Started::Reading(hold)
+            }
+            None => Started::Cached,
+        },
+        Got::Found => Started::Cached,
+        Got::GaveUp => Started::NoMemory,
+    }
+}
+
+/// Submits reads of adjacent blocks. The holds are the transfer's.
+fn submit_reads(table: &Table, batch: Batch<'_, Bufio>, ioprio: u16) {
+    let shared = &table.shared;
+    let first = batch.iter().next().map(|item| item.key());
+    let Some(block) = first else {
+        return;
+    };
+    shared.stats.inc(Event::ReadBio);
+    let run = Run {
+        batch,
+        sector: shared.sector(block),
+        start: 0,
+        end: shared.block_bytes,
+        block_bytes: shared.block_bytes,
+    };
+    run.submit(&shared.bios, shared.bdev, Op::Read, ioprio);
+}
+
+/// Submits the read of one held block.
+fn submit_read(hold: &Hold<'_>, ioprio: u16) {
+    let table = hold.table();
+    match hold.another() {
+        Some(io) => {
+            let mut batch = Batch::new();
+            batch.push(io);
+            submit_reads(table, batch, ioprio);
+        }
+        // More holds than fit: 2^32 callers.
+        None => {
+            if hold.change(Change::READ_FAILED) == Ok(true) {
+                hold.wake();
+            }
+        }
+    }
+}
+
+/// Puts a buffer into the cache, unless the block is there by now.
+fn insert<'t>(table: &'t Arc<Table>, owned: Owned, block: u64, flags: u64) -> Option<Hold<'t>> {
+    let shared = &table.shared;
+    shared.alloc_callback.call(owned.as_ptr());
+    let flags = if shared.pool.emergency_pages(&owned.data().memory) == 0 {
+        flags
+    } else {
+        flags | EMERGENCY
+    };
+    table.grow(crate::kapi::gfp::Gfp::NOWAIT, |bytes| {
+        shared.admit(bytes as u64).is_ok()
+    });
+    ghosts::grow(table);
+    let locked = table.lock();
+    let queue = alloc::queue(shared.ghosts.place(block));
+    let inserted = locked.insert(owned, block, queue, flags);
+    drop(locked);
+    match inserted {
+        Ok(hold) => Some(hold),
+        Err(owned) => {
+            shared.give_back(owned);
+            None
+        }
+    }
+}
+
+#[cold]
+fn obtain_slowly<'t>(table: &'t Arc<Table>, block: u64, want: Want) -> Result<Hold<'t>> {
+    let (hold, own) = start_slowly(table, block, want)?;
+    match want {
+        Want::Read { .. } if own => {
+            hold.wait_clear(READING);
+            finished(hold)
+        }
+        Want::New if own => Ok(hold),
+        _ => {
+            // An error that is there already is of somebody else's read: try again.
+            let again = !hold.snapshot().has(READING);
+            ready(hold, want, again)
+        }
+    }
+}
+
+/// Holds a block, or puts a buffer for it into the cache and starts its read. Says whether it did that.
+fn start_slowly<'t>(table: &'t Arc<Table>, block: u64, want: Want) -> Result<(Hold<'t>, bool)> {
+    loop {
+        match table.get(block, 0) {
+            Found::Held(hold) => {
+                table.shared.stats.inc(Event::Hit);
+                return Ok((hold, false));
+            }
+            // 2^32 holds.
+            Found::Refused => return Err(EBUSY),
+            Found::Absent => (),
+        }
+        let owned = match alloc::climb(table, block, Request::Demand) {
+            Got::Buffer(owned) => owned,
+            Got::Found | Got::GaveUp => continue,
+        };
+        let flags = match want {
+            Want::Read { .. } => READING,
+            Want::New => 0,
+        };
+        let Some(hold) = insert(table, owned, block, flags) else {
+            continue;
+        };
+        alloc::note_miss(table);
+        if let Want::Read { ioprio } = want {
+            submit_read(&hold, ioprio);
+        }
+        return Ok((hold, true));
+    }
+}
+
+/// Waits for a read that [`Client::start`] started or found. Sleeps.
+pub(crate) fn finish(hold: Hold<'_>, ioprio: u16, awaited: bool) -> Result<Hold<'_>> {
+    ready(hold, Want::Read { ioprio }, !awaited)
+}
+
+/// Makes a held buffer that is being read, or failed to be, fit for use.
+///
+/// `again` says whether to read once more where an error is there.
+fn ready(hold: Hold<'_>, want: Want, mut again: bool) -> Result<Hold<'_>> {
+    hold.wait_clear(READING);
+    let Want::Read { ioprio } = want else {
+        // Whatever is there will be overwritten.
+        let _ = hold.change(Change {
+            need: READ_ERROR,
+            refuse: READING,
+            clear: READ_ERROR,
+            set: 0,
+        });
+        return Ok(hold);
+    };
+    while hold.snapshot().has(READ_ERROR) {
+        if !again && hold.meta().read_error().is_some() {
+            break;
+        }
+        if hold.change(Change::START_READ).is_ok() {
+            submit_read(&hold, ioprio);
+        }
+        again = false;
+        hold.wait_clear(READING);
+    }
+    finished(hold)
+}
+
+fn finished(hold: Hold<'_>) -> Result<Hold<'_>> {
+    if hold.snapshot().has(READ_ERROR) {
+        let error = hold.meta().read_error().unwrap_or(EIO);
+        super::client::release(hold);
+        return Err(error);
+    }
+    Ok(hold)
+}

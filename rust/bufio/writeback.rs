@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Dirty buffers: marks, merged writes, flushes, and the client's work.
+
+use super::{
+    alloc,
+    client::{self, Shared, LOCK_STEPS},
+    policy::{
+        dirty::Range,
+        hold::{self, Change, READ_ERROR, UNCLEAN, WRITE_ERROR},
+        writeback,
+    },
+    stats::Event,
+    Buffer, Bufio, Hold, Locked, Table, CLEAN, DIRTY, MAIN, WRITING,
+};
+use crate::kapi::{
+    bio::{self, Op, Run, MAX_SEGMENTS},
+    block_mem::Source,
+    params,
+    rcu_table::Batch,
+    wait,
+};
+use kernel::{page::PAGE_SIZE, prelude::*, sync::atomic::Relaxed, time::msecs_to_jiffies};
+
+/// Most bytes of a merged bio.
+const RUN_BYTES: usize = 1 << 20;
+/// Default I/O priority.
+pub(crate) const IOPRIO_DEFAULT: u16 = 0;
+
+/// Returns the time in ticks of the write-back rules.
+pub(crate) fn now() -> u64 {
+    wait::jiffies()
+}
+
+fn max_age() -> u64 {
+    msecs_to_jiffies(params::writeback_age_ms()) as u64
+}
+
+/// Returns how many blocks fit one bio.
+pub(crate) fn run_blocks(shared: &Shared) -> usize {
+    let segments = match shared.pool.source() {
+        Source::Vmalloc => shared.block_bytes.div_ceil(PAGE_SIZE).saturating_add(1),
+        Source::Slab | Source::Pages => 1,
+    };
+    let by_bytes = RUN_BYTES.checked_div(shared.block_bytes).unwrap_or(1);
+    let by_segments = MAX_SEGMENTS.checked_div(segments).unwrap_or(1);
+    by_bytes.min(by_segments).max(1)
+}
+
+/// Says that a holder changed bytes of a buffer. Returns false, and does nothing, for a range that is empty
+/// or leaves the block, and for a buffer that is being read.
+pub(crate) fn mark_dirty(buffer: &Hold<'_>, start: u32, end: u32) -> bool {
+    let table = buffer.table();
+    let shared = &table.shared;
+    let Some(range) = Range::new(start, end, shared.block_bytes as u32) else {
+        return false;
+    };
+    let snapshot = buffer.snapshot();
+    if snapshot.has(hold::READING) {
+        return false;
+    }
+    let meta = buffer.meta();
+    meta.dirty.mark(range);
+    if buffer.set_dirty() {
+        became_dirty(table, buffer);
+    }
+    true
+}
+
+#[cold]
+fn became_dirty(table: &Table, buffer: &Buffer) {
+    let shared = &table.shared;
+    let meta = buffer.meta();
+    // Relaxed: read by writers under the lock that follows.
+    meta.dirty_since.store(now(), Relaxed);
+    meta.epoch.store(shared.epoch.load(Relaxed), Relaxed);
+    let locked = table.lock();
+    if matches!(locked.queue_of(buffer), Some(CLEAN | MAIN)) {
+        locked.move_to(buffer, DIRTY);
+    }
+    let dirty = locked.len(DIRTY);
+    let clean = locked.len(CLEAN).saturating_add(locked.len(MAIN));
+    drop(locked);
+    let plan = writeback::plan(dirty, clean, None, 0);
+    if plan.blocks != 0 {
+        table.schedule_now(&shared.global.queue);
+    } else if max_age() != 0 {
+        table.schedule(&shared.global.queue, max_age() as usize);
+    }
+}
+
+/// Moves buffers whose write has ended out of the queue of writes, looking at some of the oldest.
+///
+/// The others keep their order, which who waits for all writes up to some number relies on.
+pub(crate) fn sweep(locked: &Locked<'_>) {
+    let mut next = locked.first(WRITING);
+    for _ in 0..LOCK_STEPS {
+        let Some(buffer) = next else {
+            return;
+        };
+        next = locked.after(buffer);
+        let now = buffer.snapshot();
+        if now.has(hold::WRITING) {
+            continue;
+        }
+        let to = if now.has(hold::DIRTY) {
+            DIRTY
+        } else if now.has(hold::REFERENCED) {
+            MAIN
+        } else {
+            CLEAN
+        };
+        locked.move_to(buffer, to);
+    }
+}
+
+/// Which dirty buffers a writer takes.
+#[derive(Clone, Copy)]
+pub(crate) enum Which {
+    /// All that were dirty when the epoch ended, but for those that failed in this flush.
+    Flush {
+        /// The epoch.
+        epoch: u32,
+    },
+    /// Those that became dirty before a time.
+    Before(u64),
+    /// All whose retry is due.
+    Any,
+}
+
+impl Which {
+    fn takes(self, shared: &Shared, buffer: &Buffer) -> bool {
+        let now = buffer.snapshot();
+        if !now.has(hold::DIRTY) || now.has(hold::IO) {
+            return false;
+        }
+        let meta = buffer.meta();
+        let failures = meta.failures();
+        match self {
+            // Wraps after 2^32 flushes during one dirty life.
+            Self::Flush { epoch } => {
+                failures.to_count() == 0 && epoch.wrapping_sub(meta.epoch.load(Relaxed)) as i32 >= 0
+            }
+            Self::Before(time) => {
+                !failures.given_up(&shared.retries) && meta.dirty_since.load(Relaxed) <= time
+            }
+            Self::Any => {
+                !failures.given_up(&shared.retries)
+                    && (failures.to_count() == 0 || meta.dirty_since.load(Relaxed) <= self::now())
+            }
+        }
+    }
+}
+
+impl Which {
+    /// Whether neither this buffer nor those behind it are old enough.
+    fn is_past(self, buffer: &Buffer) -> bool {
+        match self {
+            Self::Before(time) => buffer.meta().dirty_since.load(Relaxed) > time,
+            Self::Flush { .. } | Self::Any => false,
+        }
+    }
+}
+
+/// A run that was taken from the dirty queue and is to be submitted.
+struct Taken<'t> {
+    batch: Batch<'t, Bufio>,
+    block: u64,
+    start: u32,
+    end: u32,
+}
+
+/// Returns what of a dirty buffer is to be written, if `which` takes it.
+fn wanted(locked: &Locked<'_>, shared: &Shared, buffer: &Buffer, which: Which) -> Option<Range> {
+    if locked.queue_of(buffer) != Some(DIRTY) || !which.takes(shared, buffer) {
+        return None;
+    }
+    let range = buffer.meta().dirty.peek();
+    Some(widen(shared, buffer.key(), range?))
+}
+
+fn widen(shared: &Shared, block: u64, range: Range) -> Range {
+    let align = shared.write_align();
+    let bytes = shared.sector(block).wrapping_mul(bio::SECTOR_BYTES as u64);
+    // The alignment is a power of two.
+    let phase = bytes & u64::from(align).saturating_sub(1);
+    range.widen(align, phase as u32, shared.block_bytes as u32)
+}
+
+/// Makes a buffer's write begin. Returns what is to be written, widened.
+fn begin(locked: &Locked<'_>, shared: &Shared, buffer: &Buffer) -> Option<Range> {
+    buffer.change(Change::START_WRITE).ok()?;
+    let number = shared.writes.load(Relaxed).saturating_add(1);
+    shared.writes.store(number, Relaxed);
+    buffer.meta().write_number.store(number, Relaxed);
+    locked.move_to(buffer, WRITING);
+    match buffer.meta().dirty.take() {
+        Some(range) => {
+            buffer.meta().writing.mark(range);
+            Some(widen(shared, buffer.key(), range))
+        }
+        None => {
+            // A flag without a range: another writer took it with its own.
+            if buffer.change(Change::WRITE_DONE) == Ok(true) {
+                buffer.wake();
+            }
+            None
+        }
+    }
+}
+
+/// Takes the next run of adjacent dirty blocks, oldest first.
+///
+/// Looks at `left` buffers and counts them down. An empty run is no end; [`None`] is.
+fn take_run<'t>(
+    table: &'t Table,
+    which: Which,
+    most: usize,
+    left: &mut usize,
+) -> Option<Taken<'t>> {
+    let shared = &table.shared;
+    let block_bytes = shared.block_bytes as u32;
+    let locked = table.lock();
+    sweep(&locked);
+    let mut taken = Taken {
+        batch: Batch::new(),
+        block: 0,
+        start: 0,
+        end: 0,
+    };
+    // The oldest that may go. What may not is put behind the others, once.
+    let mut steps = LOCK_STEPS;
+    let (first, range) = loop {
+        let buffer = locked.first(DIRTY)?;
+        *left = left.checked_sub(1)?;
+        if let Some(range) = wanted(&locked, shared, buffer, which) {
+            break (buffer, range);
+        }
+        if which.is_past(buffer) {
+            return None;
+        }
+        if buffer.meta().dirty.peek().is_none() && which.takes(shared, buffer) {
+            let _ = begin(&locked, shared, buffer);
+        } else {
+            locked.move_to(buffer, DIRTY);
+        }
+        steps = match steps.checked_sub(1) {
+            Some(steps) => steps,
+            // Let others have the lock.
+            None => return Some(taken),
+        };
+    };
+    // Where an error came from must be known at the second attempt.
+    let most = if first.snapshot().has(WRITE_ERROR) {
+        1
+    } else {
+        most
+    };
+    let joins = |block: u64| {
+        locked
+            .find(block)
+            .filter(|buffer| !buffer.snapshot().has(WRITE_ERROR))
+            .and_then(|buffer| Some((buffer, wanted(&locked, shared, buffer, which)?)))
+    };
+    // Back to where the run starts.
+    let (mut buffer, mut range, mut count) = (first, range, 1usize);
+    while range.start() == 0 && count < most {
+        let Some(previous) = buffer.key().checked_sub(1).and_then(joins) else {
+            break;
+        };
+        if previous.1.end() != block_bytes {
+            break;
+        }
+        (buffer, range) = previous;
+        count = count.saturating_add(1);
+    }
+    taken.block = buffer.key();
+    // And forward.
+    loop {
+        // More holds than fit: not now.
+        let Some(hold) = locked.hold(buffer) else {
+            locked.move_to(first, DIRTY);
+            break;
+        };
+        let Some(range) = begin(&locked, shared, buffer) else {
+            break;
+        };
+        if taken.batch.is_empty() {
+            taken.start = range.start();
+        }
+        taken.end = range.end();
+        taken.batch.push(hold);
+        if range.end() != block_bytes || taken.batch.len() >= most {
+            break;
+        }
+        let Some((next, range)) = buffer.key().checked_add(1).and_then(joins) else {
+            break;
+        };
+        if range.start() != 0 {
+            break;
+        }
+        buffer = next;
+    }
+    Some(taken)
+}
+
+/// Starts writing up to `blocks` dirty blocks. Returns how many. May sleep for bios.
+fn write(table: &Table, which: Which, blocks: usize, op: Op) -> usize {
+    let shared = &table.shared;
+    let mut written = 0usize;
+    let mut left = table.queue_len(DIRTY);
+    bio::with_plug(|| {
+        while written < blocks {
+            let Some(taken) = take_run(table, which, run_blocks(shared), &mut left) else {
+                break;
+            };
+            let count = taken.batch.len();
+            if count == 0 {
+                continue;
+            }
+            left = left.saturating_sub(count.saturating_sub(1));
+            written = written.saturating_add(count);
+            shared.stats.inc(Event::WriteBio);
+            shared.stats.add(Event::WriteBlock, count as u64);
+            for item in taken.batch.iter() {
+                shared.write_callback.call(item.as_ptr());
+            }
+            let run = Run {
+                batch: taken.batch,
+                sector: shared
+                    .sector(taken.block)
+                    .wrapping_add(u64::from(taken.start) / bio::SECTOR_BYTES as u64),
+                start: taken.start as usize,
+                end: taken.end as usize,
+                block_bytes: shared.block_bytes,
+            };
+            run.submit(&shared.bios, shared.bdev, op, IOPRIO_DEFAULT);
+            wait::cond_resched();
+        }
+    });
+    written
+}
+
+/// Starts writing some of the oldest dirty blocks. May sleep for bios.
+pub(crate) fn write_some(table: &Table, blocks: usize) -> usize {
+    write(table, Which::Any, blocks, Op::WriteSync)
+}
+
+/// Starts writing all dirty blocks. May sleep for bios.
+pub(crate) fn write_all(table: &Table) {
+    let epoch = table.shared.epoch.fetch_add(1, Relaxed);
+    forgive(table);
+    write(table, Which::Flush { epoch }, usize::MAX, Op::Write);
+}
+
+/// Waits for the oldest write that is in flight. Returns false if there is none.
+pub(crate) fn wait_one(table: &Table) -> bool {
+    wait_write(table, u64::MAX)
+}
+
+fn wait_write(table: &Table, last: u64) -> bool {
+    let hold = {
+        let locked = table.lock();
+        let mut more = locked.len(WRITING);
+        loop {
+            sweep(&locked);
+            let Some(buffer) = locked.first(WRITING) else {
+                return false;
+            };
+            if buffer.meta().write_number.load(Relaxed) > last {
+                return false;
+            }
+            if buffer.snapshot().has(hold::WRITING) {
+                break locked.hold(buffer);
+            }
+            // Swept no further than some steps.
+            let Some(left) = more.checked_sub(1) else {
+                return true;
+            };
+            more = left;
+        }
+    };
+    if let Some(hold) = hold {
+        hold.wait_clear(hold::WRITING);
+        client::release(hold);
+    }
+    true
+}
+
+/// Gives every dirty buffer another try.
+fn forgive(table: &Table) {
+    let mut left = table.queue_len(DIRTY);
+    while left > 0 {
+        let locked = table.lock();
+        sweep(&locked);
+        for _ in 0..left.min(LOCK_STEPS) {
+            left = left.saturating_sub(1);
+            let Some(buffer) = locked.first(DIRTY) else {
+                return;
+            };
+            if buffer.meta().failures().to_count() == 0 {
+                // No failure before the first that has one is passed over: those are at the end.
+                locked.move_to(buffer, DIRTY);
+                continue;
+            }
+            buffer.meta().reset_failures();
+            locked.move_to(buffer, DIRTY);
+        }
+    }
+}
+
+/// Writes what is dirty, waits for it, and returns the first error that was not reported. May sleep.
+pub(crate) fn write_and_wait(table: &Table) -> Result {
+    let shared = &table.shared;
+    let epoch = shared.epoch.fetch_add(1, Relaxed);
+    if table.shared.stats.sum(Event::WriteError) != 0 {
+        forgive(table);
+    }
+    loop {
+        let written = write(table, Which::Flush { epoch }, usize::MAX, Op::WriteSync);
+        let last = {
+            let _locked = table.lock();
+            shared.writes.load(Relaxed)
+        };
+        let mut waited = false;
+        while wait_write(table, last) {
+            waited = true;
+        }
+        // Blocks that were dirty again during their write, or whose merged write failed, are taken in
+        // the next round; each fails alone at most once.
+        if written == 0 && !waited {
+            break;
+        }
+    }
+    match shared.errors.take() {
+        Some(errno) => {
+            // What was dropped is gone when the error is reported: an end of I/O may have woken this
+            // and not yet put its buffer aside, or the client's work have it in hand.
+            table.settle();
+            drop_deferred(table);
+            Err(Error::from_errno(
+                i32::try_from(errno).map_or(-5, |errno| errno.wrapping_neg()),
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Puts what was dirty before the call on stable storage. May sleep.
+pub(crate) fn flush(table: &Table) -> Result {
+    let written = write_and_wait(table);
+    let flushed = table.shared.bdev.flush();
+    written.and(flushed)
+}
+
+/// Throws out buffers that an end of I/O left for this.
+pub(crate) fn drop_deferred(table: &Table) {
+    for hold in table.take_deferred() {
+        let unwanted = hold.snapshot().has(READ_ERROR | WRITE_ERROR);
+        let owned = if unwanted {
+            table.lock().kill_held(hold, UNCLEAN)
+        } else {
+            drop(hold);
+            None
+        };
+        if let Some(owned) = owned {
+            table.shared.give_back(owned);
+        }
+    }
+}
+
+/// Drops dirty buffers that could not be written, when the client ends.
+pub(crate) fn drop_unwritten(table: &Table) {
+    let mut left = table
+        .queue_len(DIRTY)
+        .saturating_add(table.queue_len(WRITING));
+    while left > 0 {
+        left = left.saturating_sub(1);
+        let locked = table.lock();
+        sweep(&locked);
+        let Some(buffer) = locked.first(DIRTY) else {
+            return;
+        };
+        let owned = locked.kill(buffer, hold::IO);
+        if owned.is_none() {
+            locked.move_to(buffer, DIRTY);
+        }
+        drop(locked);
+        drop(owned);
+    }
+}
+
+/// The client's work: write-back by ratio and age, and what interrupts left to do.
+pub(crate) fn work(table: &Table) {
+    let shared = &table.shared;
+    drop_deferred(table);
+    alloc::refill_reserve(table);
+    let oldest = {
+        let locked = table.lock();
+        sweep(&locked);
+        locked
+            .first(DIRTY)
+            .map(|buffer| now().saturating_sub(buffer.meta().dirty_since.load(Relaxed)))
+    };
+    let clean = table.queue_len(CLEAN).saturating_add(table.queue_len(MAIN));
+    let plan = writeback::plan(table.queue_len(DIRTY), clean, oldest, max_age());
+    if plan.blocks != 0 {
+        write(table, Which::Any, plan.blocks, Op::Write);
+    }
+    if plan.aged {
+        let before = now().saturating_sub(max_age());
+        write(table, Which::Before(before), usize::MAX, Op::Write);
+    }
+    if let Some(ticks) = plan.again_ticks {
+        table.schedule(&shared.global.queue, ticks as usize);
+    }
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/memscope`: the scopes of the calling thread, from user space.
+//!
+//! UAPI header: `include/uapi/linux/memscope.h`, which says what each command does.
+
+mod abi;
+mod marks;
+mod user;
+
+use crate::kapi::{
+    miscdev,
+    pid::Pid,
+    task::{self, Flags},
+    task_events::Listener,
+    task_work::{Drain, Notify},
+    thread::{self, Process},
+};
+use kernel::{
+    fs::File,
+    miscdevice::{MiscDevice, MiscDeviceRegistration},
+    new_mutex,
+    prelude::*,
+    sync::{Arc, Mutex},
+    uaccess::UserSlice,
+};
+use marks::{FileId, Registry, Request, Target};
+
+/// The registered device.
+///
+/// Unloading finds no open file and no work under way, since either keeps the module loaded.
+#[pin_data]
+pub(crate) struct Registration {
+    #[pin]
+    _misc: miscdev::Registration<Flusher>,
+    // Dropped last: the last work may just be returning.
+    _drain: Drain,
+}
+
+/// Registers `/dev/memscope`, mode 0600: every open file holds the module.
+pub(crate) fn register(module: &'static ThisModule) -> impl PinInit<Registration, Error> {
+    pin_init::pin_init_scope(move || {
+        let shared = Shared::new()?;
+        Ok(try_pin_init!(Registration {
+            _misc <- miscdev::Registration::register(c"memscope", 0o600, module, shared),
+            _drain: Drain,
+        }? Error))
+    })
+}
+
+/// What all open files share.
+#[pin_data]
+pub(crate) struct Shared {
+    registry: Arc<Registry>,
+    // Begun when first needed, since that, and ending it, takes grace periods.
+    #[pin]
+    events: Mutex<Option<Listener<Registry>>>,
+}
+
+impl Shared {
+    fn new() -> Result<Arc<Self>> {
+        let registry = Registry::new()?;
+        Arc::pin_init(
+            pin_init!(Self {
+                registry,
+                events <- new_mutex!(None, "Shared::events"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Sees to it that threads are looked after as they come and go.
+    fn listen(&self) -> Result {
+        let mut events = self.events.lock();
+        if events.is_none() {
+            *events = Some(Listener::new(self.registry.clone())?);
+        }
+        Ok(())
+    }
+}
+
+/// An open `/dev/memscope`.
+pub(crate) struct Flusher {
+    shared: Arc<Shared>,
+    id: FileId,
+}
+
+#[vtable]
+impl MiscDevice for Flusher {
+    type Ptr = KBox<Self>;
+
+    // Never called: the registration opens with `Device::open`.
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+        Err(ENODEV)
+    }
+
+    fn release(device: KBox<Self>, _file: &File) {
+        device.shared.registry.close(device.id, None);
+    }
+
+    fn ioctl(device: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        device.ioctl(cmd, arg)
+    }
+
+    // Arguments by value are no pointers, which the generic compat handler would take them for.
+    #[cfg(CONFIG_COMPAT)]
+    fn compat_ioctl(device: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        device.ioctl(cmd, arg)
+    }
+}
+
+impl miscdev::Device for Flusher {
+    type Context = Arc<Shared>;
+
+    fn open(shared: &Arc<Shared>, _file: &File) -> Result<KBox<Self>> {
+        let this = Self {
+            shared: shared.clone(),
+            id: shared.registry.new_file(),
+        };
+        Ok(KBox::new(this, GFP_KERNEL)?)
+    }
+
+    fn flush(device: &Self, file: &File) {
+        if !thread::has_descriptor(file) {
+            device
+                .shared
+                .registry
+                .close(device.id, Some(&Process::current()));
+        }
+    }
+}
+
+impl Flusher {
+    fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
+        match cmd {
+            abi::SET_IO_FLUSHER => set_io_flusher(arg),
+            abi::GET_IO_FLUSHER => get_io_flusher(arg),
+            abi::SET_SCOPES => set_scopes(arg),
+            abi::GET_SCOPES => get_scopes(arg),
+            abi::GET_FEATURES => get_features(arg),
+            abi::SUSPEND => self.suspend(arg),
+            abi::RESUME => self.resume(arg),
+            _ => match cmd & !abi::IOCSIZE_MASK {
+                abi::MARK => self.mark(arg, abi::argument_size(cmd)),
+                _ => Err(ENOTTY),
+            },
+        }
+    }
+
+    fn suspend(&self, arg: usize) -> Result<isize> {
+        if arg != 0 {
+            return Err(EINVAL);
+        }
+        self.shared.listen()?;
+        self.shared.registry.suspend(self.id)?;
+        Ok(0)
+    }
+
+    fn resume(&self, arg: usize) -> Result<isize> {
+        if arg != 0 {
+            return Err(EINVAL);
+        }
+        self.shared.registry.resume(self.id)?;
+        Ok(0)
+    }
+
+    fn mark(&self, arg: usize, size: usize) -> Result<isize> {
+        let mut mark: abi::Mark = user::read_struct(arg, size)?;
+        check_capability()?;
+        let m = &mut mark.0;
+        let known = abi::MARK_HOLD | abi::MARK_PROCESS | abi::MARK_PIDFD | abi::MARK_NO_INTERRUPT;
+        if m.flags & !known != 0 || [m.done, m.remaining, m.stopped, m.blocked] != [0; 4] {
+            return Err(EINVAL);
+        }
+        let scopes = usize::try_from(m.scopes).map_err(|_| EINVAL)?;
+        let scopes = abi::flags_from_scopes(scopes).ok_or(EINVAL)?;
+        let target = find_target(m.flags, m.pidfd)?;
+        if m.flags & abi::MARK_HOLD != 0 {
+            self.shared.listen()?;
+        }
+        let outcome = self.shared.registry.mark(&Request {
+            target,
+            scopes,
+            hold: (m.flags & abi::MARK_HOLD != 0).then_some(self.id),
+            notify: if m.flags & abi::MARK_NO_INTERRUPT != 0 {
+                Notify::Resume
+            } else {
+                Notify::Signal
+            },
+            timeout_ms: m.timeout_ms,
+        })?;
+        m.done = outcome.done;
+        m.remaining = outcome.remaining;
+        m.stopped = outcome.stopped;
+        m.blocked = outcome.blocked;
+        user::write_struct(arg, size, &mark)?;
+        isize::try_from(outcome.remaining).map_err(|_| EOVERFLOW)
+    }
+}
+
+/// Whom a mark is for.
+fn find_target(flags: u32, pidfd: i32) -> Result<Target> {
+    let whole = flags & abi::MARK_PROCESS != 0;
+    let task = if flags & abi::MARK_PIDFD != 0 {
+        let pid = Pid::from_pidfd(u32::try_from(pidfd).map_err(|_| EBADF)?)?;
+        if !pid.is_visible() {
+            return Err(EINVAL);
+        }
+        let task = if whole { pid.process() } else { pid.thread() }.ok_or(ESRCH)?;
+        pid.check_kill()?;
+        if thread::is_kthread(&task) {
+            return Err(EPERM);
+        }
+        task
+    } else if pidfd != 0 {
+        return Err(EINVAL);
+    } else {
+        thread::current_task()
+    };
+    Ok(if whole {
+        Target::Process(Process::of(task))
+    } else {
+        Target::Thread(task)
+    })
+}
+
+/// `EPERM` comes before any other error, as in `prctl()`.
+fn check_capability() -> Result {
+    if task::has_sys_resource() {
+        Ok(())
+    } else {
+        Err(EPERM)
+    }
+}
+
+fn set_io_flusher(arg: usize) -> Result<isize> {
+    check_capability()?;
+    let value = match arg {
+        0 => Flags::NONE,
+        1 => abi::IO_FLUSHER,
+        _ => return Err(EINVAL),
+    };
+    task::update_flags(abi::IO_FLUSHER, value);
+    Ok(0)
+}
+
+fn get_io_flusher(arg: usize) -> Result<isize> {
+    check_capability()?;
+    if arg != 0 {
+        return Err(EINVAL);
+    }
+    Ok(task::flags().contains(abi::IO_FLUSHER).into())
+}
+
+fn set_scopes(arg: usize) -> Result<isize> {
+    check_capability()?;
+    let value = abi::flags_from_scopes(arg).ok_or(EINVAL)?;
+    task::update_flags(abi::SCOPES, value);
+    Ok(0)
+}
+
+fn get_scopes(arg: usize) -> Result<isize> {
+    check_capability()?;
+    if arg != 0 {
+        return Err(EINVAL);
+    }
+    Ok(abi::scopes_from_flags(task::flags()))
+}
+
+fn get_features(arg: usize) -> Result<isize> {
+    UserSlice::new(UserPtr::from_addr(arg), size_of::<u64>())
+        .writer()
+        .write(&abi::FEATURES)?;
+    Ok(0)
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The numbers of the user-space interface, and their meaning as task flags.
+//!
+//! UAPI header: `include/uapi/linux/memscope.h`.
+
+use crate::{bindings, kapi::task::Flags};
+use kernel::transmute::{AsBytes, FromBytes};
+
+pub(super) const SET_IO_FLUSHER: u32 = bindings::MEMSCOPE_IOC_SET_IO_FLUSHER;
+pub(super) const GET_IO_FLUSHER: u32 = bindings::MEMSCOPE_IOC_GET_IO_FLUSHER;
+pub(super) const SET_SCOPES: u32 = bindings::MEMSCOPE_IOC_SET_SCOPES;
+pub(super) const GET_SCOPES: u32 = bindings::MEMSCOPE_IOC_GET_SCOPES;
+pub(super) const GET_FEATURES: u32 = bindings::MEMSCOPE_IOC_GET_FEATURES;
+
+pub(super) const SUSPEND: u32 = bindings::MEMSCOPE_IOC_SUSPEND;
+pub(super) const RESUME: u32 = bindings::MEMSCOPE_IOC_RESUME;
+/// A command with a struct, of whatever size.
+pub(super) const MARK: u32 = bindings::MEMSCOPE_IOC_MARK & !IOCSIZE_MASK;
+
+/// The bits of a command that are its argument's size.
+pub(super) const IOCSIZE_MASK: u32 = bindings::MEMSCOPE_IOCSIZE_MASK;
+
+/// The size of the argument that is in `cmd`.
+pub(super) const fn argument_size(cmd: u32) -> usize {
+    ((cmd & IOCSIZE_MASK) >> bindings::MEMSCOPE_IOCSIZE_SHIFT) as usize
+}
+
+pub(super) const MARK_HOLD: u32 = bindings::MEMSCOPE_MARK_HOLD;
+pub(super) const MARK_PROCESS: u32 = bindings::MEMSCOPE_MARK_PROCESS;
+pub(super) const MARK_PIDFD: u32 = bindings::MEMSCOPE_MARK_PIDFD;
+pub(super) const MARK_NO_INTERRUPT: u32 = bindings::MEMSCOPE_MARK_NO_INTERRUPT;
+
+/// What `GET_FEATURES` answers.
+pub(super) const FEATURES: u64 = (bindings::MEMSCOPE_FEATURE_IO_FLUSHER
+    | bindings::MEMSCOPE_FEATURE_SCOPES
+    | bindings::MEMSCOPE_FEATURE_MARK
+    | bindings::MEMSCOPE_FEATURE_SUSPEND) as u64;
+
+/// `struct memscope_mark`.
+#[repr(transparent)]
+pub(super) struct Mark(pub(super) bindings::memscope_mark);
+
+// SAFETY: Integers without padding; every pattern of bits is a value.
+unsafe impl FromBytes for Mark {}
+// SAFETY: As above.
+unsafe impl AsBytes for Mark {}
+
+const _: () = assert!(size_of::<Mark>() == 32);
+
+/// `PR_IO_FLUSHER` of `kernel/sys.c`.
+pub(super) const IO_FLUSHER: Flags = Flags::NOIO.union(Flags::LOCAL_THROTTLE);
+
+/// Every flag that a `MEMSCOPE_SCOPE_*` bit stands for.
+pub(super) const SCOPES: Flags = IO_FLUSHER.union(Flags::NOFS);
+
+const TABLE: [(u32, Flags); 3] = [
+    (bindings::MEMSCOPE_SCOPE_NOIO, Flags::NOIO),
+    (bindings::MEMSCOPE_SCOPE_NOFS, Flags::NOFS),
+    (
+        bindings::MEMSCOPE_SCOPE_LOCAL_THROTTLE,
+        Flags::LOCAL_THROTTLE,
+    ),
+];
+
+/// The task flags of a set of `MEMSCOPE_SCOPE_*` bits; `None` if any other bit is in it.
+pub(super) fn flags_from_scopes(arg: usize) -> Option<Flags> {
+    let mut rest = u32::try_from(arg).ok()?;
+    let mut flags = Flags::NONE;
+    for (bit, flag) in TABLE {
+        if rest & bit != 0 {
+            flags = flags.union(flag);
+            rest &= !bit;
+        }
+    }
+    (rest == 0).then_some(flags)
+}
+
+/// The `MEMSCOPE_SCOPE_*` bits of the task's flags.
+pub(super) fn scopes_from_flags(flags: Flags) -> isize {
+    let mut scopes = 0;
+    for (bit, flag) in TABLE {
+        if flags.contains(flag) {
+            scopes |= bit;
+        }
+    }
+    scopes as isize
+}

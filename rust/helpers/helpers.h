@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Wrappers of kernel inlines and macros for the Rust code, one call each. Read
+ * by bindgen.
+ */
+#ifndef _MEMSCOPE_HELPERS_H
+#define _MEMSCOPE_HELPERS_H
+
+#include <linux/gfp.h>
+#include <linux/sched.h>
+#include <linux/workqueue.h>
+
+#include <linux/memscope.h>
+
+/* linux/sched.h, linux/sched/mm.h */
+gfp_t memscope_helper_current_gfp_context(gfp_t gfp);
+
+/* linux/spinlock.h, linux/workqueue.h */
+unsigned long memscope_helper_spin_lock_irqsave(spinlock_t *lock);
+void memscope_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
+bool memscope_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work);
+bool memscope_helper_work_pending(struct work_struct *work);
+struct workqueue_struct *memscope_helper_alloc_workqueue(const char *name);
+
+/* task.c */
+unsigned int memscope_helper_peek_flags(struct task_struct *task);
+unsigned int memscope_helper_peek_state(struct task_struct *task);
+struct task_struct *memscope_helper_first_thread(struct task_struct *task);
+struct task_struct *memscope_helper_next_thread(struct task_struct *task);
+bool memscope_helper_fatal_signal_pending(void);
+void memscope_helper_tracepoint_synchronize_unregister(void);
+void memscope_helper_synchronize_rcu_tasks(void);
+void memscope_helper_module_get(void);
+void memscope_helper_module_put(void);
+void memscope_helper_smp_mb(void);
+struct pid *memscope_helper_pidfd_pid(struct file *file);
+
+#endif /* _MEMSCOPE_HELPERS_H */

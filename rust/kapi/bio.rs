@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Transfers between a block device and the objects of a [`rcu_table`](super::rcu_table).
+//!
+//! A transfer owns a [`Batch`] of holds while it is in flight, so neither the objects nor their table go
+//! away. Each object's [`Transfer::done`] is called once for it.
+//!
+//! C headers: [`include/linux/bio.h`](srctree/include/linux/bio.h),
+//! [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
+
+use super::{
+    block_mem::{Memory, Source},
+    gfp::Gfp,
+    rcu_table::{Batch, Hold, Kind},
+};
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    mem::MaybeUninit,
+    ptr::{self, NonNull},
+};
+use kernel::{error::to_result, page::PAGE_SIZE, prelude::*, sync::rcu, types::Opaque};
+
+/// The error of an operation that the device does not have.
+pub(crate) fn not_supported() -> Error {
+    Error::from_errno((bindings::EOPNOTSUPP as i32).wrapping_neg())
+}
+
+/// Bytes of a sector, the unit of device addresses.
+pub(crate) const SECTOR_BYTES: usize = 512;
+/// Most segments of a bio.
+pub(crate) const MAX_SEGMENTS: usize = bindings::BIO_MAX_VECS as usize;
+/// Bios that a [`BioSet`] keeps for when memory is short.
+const RESERVED_BIOS: u32 = 2;
+
+/// A block device that somebody else keeps open.
+///
+/// # Invariants
+///
+/// The device is open while this value exists.
+#[derive(Clone, Copy)]
+pub(crate) struct Bdev(NonNull<bindings::block_device>);
+
+// SAFETY: The functions below may be called from any thread.
+unsafe impl Send for Bdev {}
+// SAFETY: As above.
+unsafe impl Sync for Bdev {}
+
+impl Bdev {
+    /// Wraps a device.
+    ///
+    /// # Safety
+    ///
+    /// The device is open and stays so while the value or a copy of it exists.
+    pub(crate) unsafe fn from_raw(raw: NonNull<bindings::block_device>) -> Self {
+        // INVARIANT: By the contract.
+        Self(raw)
+    }
+
+    /// Returns the size.
+    pub(crate) fn sectors(self) -> u64 {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::memscope_helper_bdev_nr_sectors(self.0.as_ptr()) }
+    }
+
+    /// Returns the physical block size.
+    pub(crate) fn physical_block_bytes(self) -> u32 {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::memscope_helper_bdev_physical_block_size(self.0.as_ptr()) }
+    }
+
+    /// Returns major and minor number.
+    pub(crate) fn number(self) -> (u32, u32) {
+        // SAFETY: By the type invariants; the number does not change.
+        let dev = unsafe { (*self.0.as_ptr()).bd_dev };
+        (dev >> 20, dev & ((1 << 20) - 1))
+    }
+
+    /// Flushes the device's write cache. May sleep.
+    pub(crate) fn flush(self) -> Result {
+        // SAFETY: By the type invariants.
+        to_result(unsafe { bindings::blkdev_issue_flush(self.0.as_ptr()) })
+    }
+
+    /// Discards sectors. May sleep.
+    pub(crate) fn discard(self, sector: u64, sectors: u64) -> Result {
+        // SAFETY: By the type invariants.
+        if unsafe { bindings::memscope_helper_bdev_max_discard_sectors(self.0.as_ptr()) } == 0 {
+            return Err(not_supported());
+        }
+        let gfp = Gfp::NOIO.as_raw();
+        // SAFETY: By the type invariants; the block layer checks the range.
+        to_result(unsafe { bindings::blkdev_issue_discard(self.0.as_ptr(), sector, sectors, gfp) })
+    }
+}
+
+/// Whether the current task is inside a bio submission, where waiting for another bio deadlocks.
+#[inline]
+pub(crate) fn in_submission() -> bool {
+    // SAFETY: Reads a field of the current task.
+    unsafe { bindings::memscope_helper_in_bio_submission() }
+}
+
+/// Bios with a reserve, so that a transfer can always be started sooner or later.
+///
+/// # Invariants
+///
+/// Initialised by `bioset_init`.
+pub(crate) struct BioSet(Pin<KBox<Opaque<bindings::bio_set>>>);
+
+// SAFETY: Bios may be allocated and freed from any thread.
+unsafe impl Send for BioSet {}
+// SAFETY: As above.
+unsafe impl Sync for BioSet {}
+
+impl BioSet {
+    /// Makes a set. May sleep.
+    pub(crate) fn new() -> Result<Self> {
+        let set = KBox::pin_init(
+            Opaque::try_ffi_init(|set: *mut bindings::bio_set| {
+                // SAFETY: `set` is pinned memory; `bioset_init` wants it zeroed.
+                unsafe { set.write_bytes(0, 1) };
+                // SAFETY: As above.
+                to_result(unsafe {
+                    bindings::bioset_init(set, RESERVED_BIOS, 0, bindings::BIOSET_NEED_BVECS as i32)
+                })
+            }),
+            GFP_KERNEL,
+        )?;
+        // INVARIANT: Just initialised.
+        Ok(Self(set))
+    }
+
+    /// Allocates a bio. Sleeps for the reserve where memory is short, never for reclaim before that.
+    fn allocate(&self, bdev: Bdev, segments: usize, op: u32) -> NonNull<bindings::bio> {
+        let segments = segments.clamp(1, MAX_SEGMENTS) as u16;
+        let gfp = Gfp::NOIO.as_raw();
+        // SAFETY: The set is initialised and has vectors.
+        let bio =
+            unsafe { bindings::bio_alloc_bioset(bdev.0.as_ptr(), segments, op, gfp, self.0.get()) };
+        // SAFETY: With direct reclaim in the flags the allocation waits and does not fail.
+        unsafe { NonNull::new_unchecked(bio) }
+    }
+}
+
+impl Drop for BioSet {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants. No bio is out: each belongs to a batch, which keeps the
+        // table and with it this set.
+        unsafe { bindings::bioset_exit(self.0.get()) };
+    }
+}
+
+/// Direction and urgency of a transfer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Op {
+    /// From the device.
+    Read,
+    /// To the device, and somebody waits.
+    WriteSync,
+    /// To the device, in the background.
+    Write,
+}
+
+impl Op {
+    fn as_raw(self) -> u32 {
+        match self {
+            Self::Read => bindings::req_op_REQ_OP_READ,
+            Self::WriteSync => {
+                bindings::req_op_REQ_OP_WRITE | 1 << bindings::req_flag_bits___REQ_SYNC
+            }
+            Self::Write => bindings::req_op_REQ_OP_WRITE,
+        }
+    }
+}
+
+/// Objects that can be transferred.
+pub(crate) trait Transfer: Kind {
+    /// Returns where an object's bytes are.
+    fn memory(data: &Self::Data) -> &Memory;
+
+    /// Takes note of the end of a transfer. Any context, hard interrupts included.
+    ///
+    /// `alone` says whether the object was the only one in it, so that an error must be its own.
+    fn done(hold: Hold<'_, Self>, op: Op, status: Result, alone: bool);
+}
+
+/// A transfer of one run of blocks.
+pub(crate) struct Run<'t, K: Transfer> {
+    /// The blocks, adjacent on the device.
+    pub(crate) batch: Batch<'t, K>,
+    /// Where the first byte goes.
+    pub(crate) sector: u64,
+    /// First byte of the first block.
+    pub(crate) start: usize,
+    /// Byte after the last one of the last block.
+    pub(crate) end: usize,
+    /// Bytes of a block.
+    pub(crate) block_bytes: usize,
+}
+
+impl<K: Transfer> Run<'_, K> {
+    /// Returns the bytes of each block.
+    fn pieces(&self) -> impl Iterator<Item = (*mut u8, usize, Source)> + '_ {
+        let count = self.batch.len();
+        self.batch.iter().enumerate().map(move |(i, item)| {
+            let start = if i == 0 { self.start } else { 0 };
+            let end = if i + 1 == count {
+                self.end.min(self.block_bytes)
+            } else {
+                self.block_bytes
+            };
+            let memory = K::memory(item.data());
+            let bytes = end.saturating_sub(start);
+            (memory.as_ptr().wrapping_add(start), bytes, memory.source())
+        })
+    }
+
+    /// Submits the run. May sleep for a bio; not for the transfer.
+    pub(crate) fn submit(self, set: &BioSet, bdev: Bdev, op: Op, ioprio: u16) {
+        let segments = |bytes: usize, source| match source {
+            Source::Vmalloc => bytes.div_ceil(PAGE_SIZE) + 1,
+            Source::Slab | Source::Pages => 1,
+        };
+        let mut left: usize = self
+            .pieces()
+            .map(|(_, b, source)| segments(b, source))
+            .sum();
+        let start = |sector, left| {
+            let bio = set.allocate(bdev, left, op.as_raw());
+            // SAFETY: The bio is ours until it is submitted.
+            unsafe {
+                (*bio.as_ptr()).bi_iter.bi_sector = sector;
+                (*bio.as_ptr()).bi_ioprio = ioprio;
+            }
+            bio
+        };
+        let mut sector = self.sector;
+        let mut bio = start(sector, left);
+        for (mut from, mut bytes, source) in self.pieces() {
+            while bytes > 0 {
+                // SAFETY: The bio is ours; the bytes are of a held block and stay until it is done.
+                let added = unsafe { add(bio, from, bytes, source) };
+                if added == 0 {
+                    let next = start(sector, left);
+                    // SAFETY: Both are ours; the end of the first becomes part of the second's.
+                    unsafe { bindings::bio_chain(bio.as_ptr(), next.as_ptr()) };
+                    // SAFETY: A complete bio of ours, given up here.
+                    unsafe { bindings::submit_bio(bio.as_ptr()) };
+                    bio = next;
+                    continue;
+                }
+                left = left.saturating_sub(1);
+                from = from.wrapping_add(added);
+                bytes = bytes.saturating_sub(added);
+                sector = sector.wrapping_add((added / SECTOR_BYTES) as u64);
+            }
+        }
+        let end_io: unsafe extern "C" fn(*mut bindings::bio) = match op {
+            Op::Read => end_io::<K, READ>,
+            Op::WriteSync => end_io::<K, WRITE_SYNC>,
+            Op::Write => end_io::<K, WRITE>,
+        };
+        // SAFETY: The bio is ours until it is submitted. The batch is taken back in `end_io`, once.
+        unsafe {
+            (*bio.as_ptr()).bi_end_io = Some(end_io);
+            (*bio.as_ptr()).bi_private = self.batch.into_raw().cast();
+        }
+        // SAFETY: A complete bio of ours, given up here.
+        unsafe { bindings::submit_bio(bio.as_ptr()) };
+    }
+}
+
+/// Adds bytes to a bio, as far as they fit in one segment. Returns how many.
+///
+/// # Safety
+///
+/// The bio is the caller's, and the bytes stay until its end.
+unsafe fn add(bio: NonNull<bindings::bio>, from: *mut u8, bytes: usize, source: Source) -> usize {
+    let bio = bio.as_ptr();
+    // SAFETY: By the contract.
+    let (used, most) = unsafe { ((*bio).bi_vcnt, (*bio).bi_max_vecs) };
+    if used >= most {
+        return 0;
+    }
+    // Blocks are at most 4 GiB.
+    let bytes = bytes.min(u32::MAX as usize) as u32;
+    match source {
+        Source::Vmalloc => {
+            // SAFETY: By the contract; there is room for a segment.
+            unsafe { bindings::bio_add_vmalloc_chunk(bio, from.cast(), bytes) as usize }
+        }
+        Source::Slab | Source::Pages => {
+            // SAFETY: As above; the bytes are contiguous in memory.
+            unsafe { bindings::bio_add_virt_nofail(bio, from.cast(), bytes) };
+            bytes as usize
+        }
+    }
+}
+
+const READ: u8 = 0;
+const WRITE_SYNC: u8 = 1;
+const WRITE: u8 = 2;
+
+/// The end of a transfer.
+///
+/// # Safety
+///
+/// Called once by the block layer for a bio from [`Run::submit`].
+unsafe extern "C" fn end_io<K: Transfer, const OP: u8>(bio: *mut bindings::bio) {
+    // The table is used after its last hold is gone: its end waits for RCU.
+    let _rcu = rcu::read_lock();
+    // SAFETY: The bio is ours again.
+    let (status, head) = unsafe { ((*bio).bi_status, (*bio).bi_private) };
+    // SAFETY: No requirements.
+    let status = to_result(unsafe { bindings::blk_status_to_errno(status) });
+    // SAFETY: Ours, and not used again.
+    unsafe { bindings::bio_put(bio) };
+    // SAFETY: Given up in `submit`, once. Each hold keeps the table.
+    let mut batch = unsafe { Batch::<'_, K>::from_raw(head.cast()) };
+    let op = match OP {
+        READ => Op::Read,
+        WRITE_SYNC => Op::WriteSync,
+        _ => Op::Write,
+    };
+    let alone = batch.len() == 1;
+    while let Some(hold) = batch.pop() {
+        K::done(hold, op, status, alone);
+    }
+}
+
+/// Runs `f` with the block layer collecting its bios, and hands them to the device after it.
+pub(crate) fn with_plug<R>(f: impl FnOnce() -> R) -> R {
+    /// Ends the plug.
+    struct Plug(*mut bindings::blk_plug, PhantomData<*mut ()>);
+
+    impl Drop for Plug {
+        fn drop(&mut self) {
+            // SAFETY: Started below, by this task.
+            unsafe { bindings::blk_finish_plug(self.0) };
+        }
+    }
+
+    let mut plug = MaybeUninit::<bindings::blk_plug>::zeroed();
+    let plug = Plug(ptr::from_mut(&mut plug).cast(), PhantomData);
+    // SAFETY: Memory on this stack frame, where it stays until `plug` is dropped.
+    unsafe { bindings::blk_start_plug(plug.0) };
+    let result = f();
+    drop(plug);
+    result
+}

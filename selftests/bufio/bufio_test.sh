@@ -1,0 +1,9 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Every case of the bufio test modules on dm-bufio and on memscope, compared.
+#
+# selftest: timeout=1200 memory=1G alone=yes log=own
+
+# The runner has a copy of this file; the rest is where it was.
+exec "$MEMSCOPE_BUILD/../../selftests/bufio/run" --modules "$MEMSCOPE_BUILD/ext/bufio"

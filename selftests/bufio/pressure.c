@@ -1,0 +1,498 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory pressure: counts entries into direct reclaim (the tracepoints of
+ * vmscan) by tasks that hold a lock of the cache at that moment.
+ *
+ * How a held lock is seen from outside: the mutexes that the cache takes are
+ * learnt beforehand by a kprobe on mutex_lock while one thread calls each
+ * function; the probe on the tracepoint compares their owners with current. A
+ * spin lock shows in preempt_count.
+ */
+
+#include <linux/delay.h>
+#include <linux/fs.h>
+#include <linux/kallsyms.h>
+#include <linux/kprobes.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/oom.h>
+#include <linux/prandom.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/stacktrace.h>
+#include <linux/tracepoint.h>
+#include <linux/umh.h>
+
+#include "bufio_test.h"
+
+#define CLIENTS		3
+#define THREADS		4
+#define LOCKS		32
+#define DEPTH		40
+
+static struct {
+	struct task_struct *learning;
+	struct mutex *lock[LOCKS];
+	unsigned int nr_locks;
+	struct tracepoint *tp[2];
+	bool on[2];
+	atomic_t entered, from_cache, with_mutex, atomic, control;
+	atomic_t shown;
+	struct bt *t;
+} pr;
+
+/* --- learning the locks ---------------------------------------------------- */
+
+static bool of_cache(unsigned long addr)
+{
+	char name[KSYM_SYMBOL_LEN];
+
+	sprint_symbol(name, addr);
+	return strstr(name, "[" BT_MODULE "]");
+}
+
+static bool stack_has_cache(unsigned int depth)
+{
+	unsigned long stack[DEPTH];
+	unsigned int i, n;
+
+	n = stack_trace_save(stack, min_t(unsigned int, depth, DEPTH), 0);
+	for (i = 0; i < n; i++)
+		if (of_cache(stack[i]))
+			return true;
+	return false;
+}
+
+static int learn(struct kprobe *p, struct pt_regs *regs)
+{
+	struct mutex *m = (struct mutex *)regs_get_kernel_argument(regs, 0);
+	unsigned int i;
+
+	/* The caller is the cache, or a helper that the cache calls. */
+	if (current != pr.learning || !stack_has_cache(14))
+		return 0;
+	for (i = 0; i < pr.nr_locks; i++)
+		if (pr.lock[i] == m)
+			return 0;
+	if (pr.nr_locks < LOCKS)
+		pr.lock[pr.nr_locks++] = m;
+	return 0;
+}
+
+static struct kprobe learn_probe = {
+	.symbol_name = "mutex_lock",
+	.pre_handler = learn,
+};
+
+static int learn_locks(struct bufio_client **c, unsigned int n)
+{
+	unsigned int i, k;
+	int r;
+
+	pr.learning = current;
+	r = register_kprobe(&learn_probe);
+	if (r)
+		return r;
+	for (i = 0; i < n; i++) {
+		for (k = 0; k < 4; k++)
+			bt_write(c[i], k, BT_NEW);
+		bufio_write_dirty_async(c[i]);
+		bufio_write_dirty(c[i]);
+		bufio_prefetch(c[i], 10, 4);
+		bufio_forget(c[i], 10);
+		bufio_client_reset(c[i]);
+	}
+	unregister_kprobe(&learn_probe);
+	memset(&learn_probe.addr, 0, sizeof(learn_probe.addr));
+	learn_probe.flags = 0;
+	pr.learning = NULL;
+	return 0;
+}
+
+/* --- counting --------------------------------------------------------------- */
+
+static struct task_struct *mutex_owner(struct mutex *m)
+{
+#ifdef CONFIG_PREEMPT_RT
+	/* The low bit is a flag (kernel/locking/rtmutex_common.h, rt_mutex_owner). */
+	return (struct task_struct *)((unsigned long)READ_ONCE(m->rtmutex.owner) & ~1UL);
+#else
+	/* The low bits are flags (kernel/locking/mutex.c, __owner_task). */
+	return (struct task_struct *)(atomic_long_read(&m->owner) & ~7L);
+#endif
+}
+
+static void reclaim_begins(void *data, gfp_t gfp, int order, struct mem_cgroup *memcg)
+{
+	bool mutex = false, atomic = preempt_count() || irqs_disabled();
+	unsigned long stack[DEPTH];
+	unsigned int i, n;
+
+	atomic_inc(&pr.entered);
+	for (i = 0; i < pr.nr_locks; i++)
+		if (mutex_owner(pr.lock[i]) == current)
+			mutex = true;
+	if (stack_has_cache(DEPTH))
+		atomic_inc(&pr.from_cache);
+	if (mutex)
+		atomic_inc(&pr.with_mutex);
+	if (atomic)
+		atomic_inc(&pr.atomic);
+	if (!mutex && !atomic)
+		return;
+	if (atomic_inc_return(&pr.shown) > 1)
+		return;
+	n = stack_trace_save(stack, 24, 1);
+	for (i = 0; i < n; i++)
+		bt_print(pr.t, "stack %pS\n", (void *)stack[i]);
+	bt_print(pr.t, "stack -- %s\n", current->comm);
+}
+
+static void find_tp(struct tracepoint *tp, void *priv)
+{
+	if (!strcmp(tp->name, "mm_vmscan_direct_reclaim_begin"))
+		pr.tp[0] = tp;
+	else if (!strcmp(tp->name, "mm_vmscan_memcg_reclaim_begin"))
+		pr.tp[1] = tp;
+}
+
+/* --- load -------------------------------------------------------------------- */
+
+struct load {
+	struct bufio_client **c;
+	unsigned int id;
+	u64 blocks, end_ns, done, failed;
+};
+
+static int load_fn(void *arg)
+{
+	struct load *l = arg;
+	struct rnd_state rnd;
+
+	prandom_seed_state(&rnd, l->id + 7);
+	while (ktime_get_ns() < l->end_ns) {
+		struct bufio_client *c = l->c[prandom_u32_state(&rnd) % CLIENTS];
+		u32 block = prandom_u32_state(&rnd) % l->blocks, what = prandom_u32_state(&rnd);
+		struct bufio_buffer *b;
+
+		l->done++;
+		switch (what % 16) {
+		case 0:
+			bufio_prefetch(c, block, 8);
+			continue;
+		case 1:
+			if (what % 4096 < 128)
+				l->failed += bufio_write_dirty(c) != 0;
+			continue;
+		case 2 ... 9:
+			l->failed += bt_write(c, block, BT_NEW) != 0;
+			continue;
+		}
+		if (bt_err(bufio_read(c, block, &b)))
+			l->failed++;
+		else
+			bufio_release(b);
+	}
+	return 0;
+}
+
+/* What eats memory, and gives some back when the OOM killer would come. */
+static struct {
+	spinlock_t lock;
+	struct list_head pages;
+	unsigned long nr, most;
+	struct completion bottom;
+	bool stop;
+} hog;
+
+static unsigned long hog_free(unsigned long n)
+{
+	struct page *page;
+	unsigned long freed = 0;
+
+	while (freed < n) {
+		spin_lock(&hog.lock);
+		page = list_first_entry_or_null(&hog.pages, struct page, lru);
+		if (page) {
+			list_del(&page->lru);
+			hog.nr--;
+		}
+		spin_unlock(&hog.lock);
+		if (!page)
+			break;
+		__free_page(page);
+		freed++;
+	}
+	return freed;
+}
+
+static int hog_oom(struct notifier_block *nb, unsigned long unused, void *freed)
+{
+	*(unsigned long *)freed += hog_free(4096);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block hog_nb = { .notifier_call = hog_oom };
+
+static void hog_init(void)
+{
+	memset(&hog, 0, sizeof(hog));
+	spin_lock_init(&hog.lock);
+	INIT_LIST_HEAD(&hog.pages);
+	init_completion(&hog.bottom);
+	register_oom_notifier(&hog_nb);
+}
+
+static void hog_exit(void)
+{
+	unregister_oom_notifier(&hog_nb);
+	hog_free(ULONG_MAX);
+}
+
+static void hog_add(struct page *page)
+{
+	spin_lock(&hog.lock);
+	list_add(&page->lru, &hog.pages);
+	hog.nr++;
+	hog.most = max(hog.most, hog.nr);
+	spin_unlock(&hog.lock);
+}
+
+static int hog_fn(void *arg)
+{
+	while (!READ_ONCE(hog.stop)) {
+		struct page *page;
+
+		page = alloc_page(GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN | __GFP_NOMEMALLOC);
+		if (!page) {
+			/* At the bottom: stay there, but let others live. */
+			complete(&hog.bottom);
+			hog_free(32);
+			usleep_range(1000, 2000);
+			continue;
+		}
+		hog_add(page);
+		if (atomic_read(&pr.entered))
+			complete(&hog.bottom);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* dm-bufio calls this with its lock held: reclaim here must be seen. */
+static void control_alloc(struct bufio_buffer *b)
+{
+	struct page *page;
+	unsigned int before = atomic_read(&pr.with_mutex);
+
+	page = alloc_pages(GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN, 8);
+	if (page)
+		__free_pages(page, 8);
+	atomic_add(atomic_read(&pr.with_mutex) - before, &pr.control);
+}
+
+static void pressure(struct bt *t, bool own_task)
+{
+	struct bufio_client *c[CLIENTS] = { }, *control = NULL;
+	u64 seconds = bt_arg(t, "seconds", 10), done = 0, failed = 0;
+	struct load l[THREADS];
+	struct bt_worker w[THREADS], eater;
+	unsigned int i, known;
+
+	memset(&pr, 0, sizeof(pr));
+	pr.t = t;
+	for (i = 0; i < CLIENTS; i++) {
+		c[i] = bufio_client_create(t->dev[i % t->nr_devs], BT_BS, 1, 0, NULL, NULL, 0);
+		if (bt_err(c[i])) {
+			bt_fail(t, "create: %ld", bt_err(c[i]));
+			c[i] = NULL;
+			goto out;
+		}
+		bufio_set_sector_offset(c[i], (i / t->nr_devs) * 65536);
+	}
+	if (!BT_OURS)
+		control = bufio_client_create(t->dev[0], BT_BS, 1, 0, control_alloc, NULL, 0);
+	if (!bt_row(t, "probe", learn_locks(c, CLIENTS), 0))
+		goto out;
+	if (control && !IS_ERR(control))
+		learn_locks(&control, 1);
+	known = pr.nr_locks;
+	bt_fig(t, "mutexes_learnt", known);
+	bt_row_theirs(t, "a_mutex_a_client", known >= CLIENTS + 1, 1);
+
+	/* That a spin lock would be seen: one of our own. */
+	spin_lock_bh(&t->lock);
+	atomic_set(&pr.shown, 1000);
+	reclaim_begins(NULL, 0, 0, NULL);
+	spin_unlock_bh(&t->lock);
+	bt_row(t, "probe_sees_spin_lock", atomic_read(&pr.atomic), 1);
+	atomic_set(&pr.atomic, 0);
+	atomic_set(&pr.entered, 0);
+	atomic_set(&pr.from_cache, 0);
+	atomic_set(&pr.shown, 0);
+
+	for_each_kernel_tracepoint(find_tp, NULL);
+	for (i = 0; i < 2; i++)
+		pr.on[i] = pr.tp[i] && !tracepoint_probe_register(pr.tp[i], reclaim_begins, NULL);
+	bt_row(t, "tracepoints", pr.on[0] + pr.on[1], 2);
+
+	hog_init();
+	if (!own_task) {
+		bt_spawn(&eater, hog_fn, NULL);
+		bt_row(t, "memory_is_full",
+		       wait_for_completion_timeout(&hog.bottom, 60 * HZ) > 0, 1);
+	}
+	for (i = 0; i < THREADS; i++) {
+		l[i] = (struct load) {
+			.c = c, .id = i, .blocks = bt_arg(t, "blocks", 8000),
+			.end_ns = ktime_get_ns() + seconds * NSEC_PER_SEC,
+		};
+		if (own_task && !i)
+			continue;
+		bt_spawn(&w[i], load_fn, &l[i]);
+	}
+	if (own_task)
+		load_fn(&l[0]);
+	for (i = own_task; i < THREADS; i++)
+		bt_join(&w[i]);
+	for (i = 0; i < THREADS; i++) {
+		done += l[i].done;
+		failed += l[i].failed;
+	}
+	bt_fig(t, "operations", done);
+	bt_fig(t, "reclaim_entered", atomic_read(&pr.entered));
+	bt_fig(t, "reclaim_from_cache", atomic_read(&pr.from_cache));
+	bt_fig(t, "most_eaten_pages", hog.most);
+	bt_row(t, "errors", failed, 0);
+	bt_row_ours(t, "reclaim_with_mutex", atomic_read(&pr.with_mutex), 0);
+	bt_row_ours(t, "reclaim_in_atomic", atomic_read(&pr.atomic), 0);
+	/* Nothing is shown by a run without reclaim. */
+	bt_row(t, "pressure_was_on", atomic_read(&pr.entered) > 0, 1);
+	if (control && !IS_ERR(control) && !own_task) {
+		for (i = 0; i < 200 && !atomic_read(&pr.control); i++)
+			bt_read_is(control, i, BT_OLD);
+		bt_row_theirs(t, "probe_sees_mutex", atomic_read(&pr.control) > 0, 1);
+	}
+	WRITE_ONCE(hog.stop, true);
+	if (!own_task)
+		bt_join(&eater);
+	hog_exit();
+	for (i = 0; i < 2; i++)
+		if (pr.on[i])
+			tracepoint_probe_unregister(pr.tp[i], reclaim_begins, NULL);
+	tracepoint_synchronize_unregister();
+out:
+	for (i = 0; i < CLIENTS; i++)
+		if (c[i])
+			bufio_client_destroy(c[i]);
+	if (control && !IS_ERR(control))
+		bufio_client_destroy(control);
+}
+
+/*
+ * A number of the client's debugfs file (the newest of the device). Debugfs
+ * files cannot be read from the kernel: a helper copies it.
+ */
+static s64 stat_of(struct bt *t, const char *key)
+{
+	static const char copy[] = "/run/bufio_test_stat";
+	char cmd[160], *text = t->buf, *p;
+	char *const argv[] = { "/bin/sh", "-c", cmd, NULL };
+	char *const envp[] = { "PATH=/usr/bin:/bin", NULL };
+	struct file *f;
+	loff_t pos = 0;
+	ssize_t n;
+	s64 value;
+
+	snprintf(cmd, sizeof(cmd),
+		 "cat \"$(ls -v /sys/kernel/debug/memscope/bufio/*%u:%u-* | tail -n 1)\" >%s",
+		 MAJOR(t->bdev->bd_dev), MINOR(t->bdev->bd_dev), copy);
+	n = call_usermodehelper(argv[0], (char **)argv, (char **)envp, UMH_WAIT_PROC);
+	if (n)
+		return n < 0 ? n : -EIO;
+	f = bt_file_open(copy, O_RDONLY);
+	if (IS_ERR(f))
+		return PTR_ERR(f);
+	n = kernel_read(f, text, BT_BUF - 1, &pos);
+	filp_close(f, NULL);
+	if (n < 0)
+		return n;
+	text[n] = 0;
+	for (p = text; p; p = strchr(p, '\n')) {
+		p += *p == '\n';
+		if (!strncmp(p, key, strlen(key)) && p[strlen(key)] == ' ')
+			return sscanf(p + strlen(key), "%lld", &value) == 1 ? value : -EINVAL;
+		if (!*p)
+			break;
+	}
+	return -ENODATA;
+}
+
+/*
+ * Pages from the kernel's emergency reserves serve the request and go back at
+ * release. This needs blocks of vmalloc memory (12 KiB): only there does an
+ * allocation of the cache come near the reserves.
+ */
+static void emergency_pages(struct bt *t)
+{
+	unsigned int round, k, low, flags;
+	struct bufio_client *c;
+	struct page *page;
+
+	if (!BT_OURS) {
+		bt_fig(t, "no_such_counter", 1);
+		return;
+	}
+	c = bt_client_bs(t, 12288);
+	if (!c)
+		return;
+	hog_init();
+	bt_row_ours(t, "before", stat_of(t, "emergency_pages_seen"), 0);
+	for (round = 0; round < 50; round++) {
+		/* Down to where the allocator marks what it gives. */
+		flags = memalloc_noreclaim_save();
+		for (low = 0; low < 256; ) {
+			page = alloc_page(GFP_KERNEL | __GFP_NOWARN);
+			if (!page)
+				break;
+			low += page_is_pfmemalloc(page);
+			hog_add(page);
+		}
+		memalloc_noreclaim_restore(flags);
+		for (k = 0; k < 4; k++) {
+			struct bufio_buffer *b;
+
+			if (bt_err(bufio_read(c, round * 4 + k, &b)))
+				bt_fail(t, "read");
+			else
+				bufio_release(b);
+		}
+	}
+	hog_exit();
+	bt_fig(t, "pages_seen", stat_of(t, "emergency_pages_seen"));
+	bt_row_ours(t, "seen", stat_of(t, "emergency_pages_seen") > 0, 1);
+	bt_row_ours(t, "left_in_cache", stat_of(t, "emergency_pages"), 0);
+	bufio_client_destroy(c);
+}
+
+static void pressure_global(struct bt *t)
+{
+	pressure(t, false);
+}
+
+static void pressure_memcg(struct bt *t)
+{
+	pressure(t, true);
+}
+
+const struct bt_case bt_pressure[] = {
+	{ "pressure_global", "no direct reclaim with a lock held", pressure_global,
+	  BT_RAW | BT_PARAMS },
+	{ "emergency_pages", "pages of the reserves go back at release", emergency_pages,
+	  BT_RAW | BT_PARAMS },
+	{ "pressure_memcg", "the same from a task of a full cgroup", pressure_memcg,
+	  BT_RAW | BT_PARAMS | BT_INLINE },
+	{ }
+};

@@ -1,0 +1,36 @@
+# shellcheck shell=bash disable=SC2154,SC2034
+# Direct reclaim with a lock of the cache held: none on memscope.
+
+# Something to reclaim: page cache of the root image, refilled all the time.
+(
+	echo 0 >/proc/self/oom_score_adj
+	while :; do cat /usr/lib/x86_64-linux-gnu/*.so* >/dev/null 2>&1; done
+) &
+reader=$!
+both pressure_global 120 "pressure_global dev=/dev/ram4 dev=/dev/ram5 seconds=${BUFIO_PRESSURE_SECONDS:-10}"
+kill $reader 2>/dev/null
+wait $reader 2>/dev/null || :
+
+both emergency_pages 120 "emergency_pages dev=/dev/ram4"
+
+# The same from a task in a cgroup whose memory is full of page cache: its
+# file is read in the group while the case runs in it.
+modprobe loop
+cg=/sys/fs/cgroup/bufio_test
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+mkdir -p $cg
+echo 32M >$cg/memory.max
+truncate -s 64M "$work/big"
+lo=$(losetup -f --show "$work/big")
+(
+	echo "$BASHPID" >$cg/cgroup.procs
+	echo 0 >/proc/self/oom_score_adj
+	while :; do cat /usr/lib/x86_64-linux-gnu/*.so* >/dev/null 2>&1; done
+) &
+reader=$!
+cgroup=$cg
+both pressure_memcg 120 "pressure_memcg dev=$lo dev=/dev/ram5 seconds=${BUFIO_PRESSURE_SECONDS:-10}"
+cgroup=
+kill $reader 2>/dev/null
+wait $reader 2>/dev/null || :
+losetup -d "$lo"

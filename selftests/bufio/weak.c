@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The weak points of dm-bufio (numbered as in docs/bufio.md), each as a case
+ * that shows it: what is wanted of memscope is in the table of intended
+ * differences.
+ */
+
+#include <linux/delay.h>
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "bufio_test.h"
+
+#define ALL	((sector_t)1 << 40)
+
+/* --- W1: the limit with an idle client ------------------------------------ */
+
+static s64 w1_peak(struct bt *t, u64 blocks)
+{
+	struct bufio_client *c = bt_client(t);
+	u64 i, bad = 0;
+	s64 peak;
+
+	if (!c)
+		return -1;
+	bt_param_set("peak_allocated_bytes", 0);
+	for (i = 0; i < blocks; i++) {
+		struct bufio_buffer *b;
+
+		if (bt_err(bufio_read(c, i, &b)))
+			bad++;
+		else
+			bufio_release(b);
+	}
+	peak = bt_param_get("peak_allocated_bytes");
+	if (bad || peak <= 0)
+		bt_fail(t, "%llu of %llu reads failed, peak %lld", bad, blocks, peak);
+	bufio_client_destroy(c);
+	return peak;
+}
+
+static void w1_limit(struct bt *t)
+{
+	u64 limit = bt_arg(t, "limit", 4 << 20), blocks = bt_arg(t, "blocks", 20000);
+	s64 old = bt_param_get("max_cache_size_bytes"), alone, beside;
+	struct bufio_client *idle;
+
+	if (!bt_row(t, "set", bt_param_set("max_cache_size_bytes", limit), 0))
+		return;
+	alone = w1_peak(t, blocks);
+	bt_fig(t, "limit_bytes", limit);
+	bt_fig(t, "peak_alone_bytes", alone);
+	bt_row_ours(t, "alone_over_limit", alone > (s64)limit, 0);
+	idle = bt_client(t);
+	if (idle) {
+		beside = w1_peak(t, blocks);
+		bt_fig(t, "peak_with_idle_bytes", beside);
+		bt_row(t, "idle_over_limit", beside > (s64)limit, 1);
+		bt_row(t, "idle_over_4_limits", beside > 4 * (s64)limit, 1);
+		bufio_client_destroy(idle);
+	}
+	bt_param_set("max_cache_size_bytes", old);
+}
+
+/* --- W4, W5: what waits while a write is waited for ------------------------ */
+
+struct job {
+	struct bufio_client *c;
+	struct bufio_buffer *b;
+	sector_t block;
+};
+
+static int read_fn(void *arg)
+{
+	struct job *j = arg;
+
+	return bt_read_is(j->c, j->block, BT_OLD);
+}
+
+static int mark_fn(void *arg)
+{
+	struct job *j = arg;
+
+	bufio_mark_dirty(j->b);
+	return 0;
+}
+
+static int forget_fn(void *arg)
+{
+	struct job *j = arg;
+
+	bufio_forget(j->c, j->block);
+	return 0;
+}
+
+static int async_fn(void *arg)
+{
+	struct job *j = arg;
+
+	bufio_write_dirty_async(j->c);
+	return 0;
+}
+
+/*
+ * Block 3 is being written, has been changed meanwhile, and somebody asks for
+ * a write of all. Who wants to do something else in the client then?
+ */
+static void w4_wait(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+	struct job miss = { .c = c, .block = 700 }, mark = { .c = c, .block = 5 };
+	struct job gone = { .c = c, .block = BT_BALLAST_AT };
+	struct bt_worker asker, w[3];
+	bool done[3];
+	unsigned int i;
+
+	if (!c)
+		return;
+	bt_ballast(t, c);
+	bt_write(c, 3, BT_NEW);
+	gate_hold(t->gate, GATE_WRITE, 0, ALL);
+	bufio_write_dirty_async(c);
+	bt_row(t, "held", gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
+	bt_write(c, 3, BT_NEW);
+	if (!bt_row(t, "hold", bt_err(bufio_read(c, 5, &mark.b)), 0))
+		goto out;
+	bufio_mark_dirty(mark.b);
+	bt_spawn(&asker, async_fn, &miss);
+	msleep(200);		/* it is where it will stay */
+	bt_spawn(&w[0], read_fn, &miss);
+	bt_spawn(&w[1], mark_fn, &mark);
+	bt_spawn(&w[2], forget_fn, &gone);
+	for (i = 0; i < 3; i++)
+		done[i] = bt_done(&w[i], BT_OURS ? BT_SOON_MS : BT_STUCK_MS);
+	bt_row(t, "read_miss_goes_on", done[0], 0);
+	bt_row(t, "mark_of_dirty_goes_on", done[1], 0);
+	bt_row(t, "forget_goes_on", done[2], 0);
+	gate_open(t->gate);
+	bt_row(t, "read_miss", bt_join(&w[0]), 1);
+	bt_join(&w[1]);
+	bt_join(&w[2]);
+	bt_join(&asker);
+	bufio_release(mark.b);
+	bt_row(t, "flush", bufio_write_dirty(c), 0);
+	bt_row(t, "on_disk", bt_disk_is(t, BT_NEW, 3 * BT_SPB, BT_SPB), 1);
+out:
+	gate_open(t->gate);
+	bufio_client_destroy(c);
+}
+
+/* --- W7: time that a thread waits for a buffer ------------------------------ */
+
+struct greedy {
+	struct bufio_client *c;
+	unsigned int id, rounds;
+	u64 worst_ns, failed;
+};
+
+static int greedy_fn(void *arg)
+{
+	struct greedy *g = arg;
+	unsigned int i;
+
+	for (i = 0; i < g->rounds; i++) {
+		u64 from = ktime_get_ns(), ns;
+
+		if (bt_read_is(g->c, (g->id * 131 + i * 17) % 800, BT_OLD) != 1)
+			g->failed++;
+		ns = ktime_get_ns() - from;
+		g->worst_ns = max(g->worst_ns, ns);
+	}
+	return 0;
+}
+
+/* Eight threads and two buffers. */
+static void w7_wake(struct bt *t)
+{
+	s64 old = bt_param_get("max_cache_size_bytes");
+	struct greedy g[8];
+	struct bt_worker w[8];
+	struct bufio_client *c;
+	u64 worst = 0, failed = 0;
+	unsigned int i;
+
+	if (!bt_row(t, "set", bt_param_set("max_cache_size_bytes", 1), 0))
+		return;
+	c = bufio_client_create(t->bdev, BT_BS, 2, 0, NULL, NULL, 0);
+	if (bt_row(t, "create", bt_err(c), 0)) {
+		for (i = 0; i < ARRAY_SIZE(w); i++) {
+			g[i] = (struct greedy) {
+				.c = c, .id = i, .rounds = bt_arg(t, "rounds", 1000),
+			};
+			bt_spawn(&w[i], greedy_fn, &g[i]);
+		}
+		for (i = 0; i < ARRAY_SIZE(w); i++) {
+			bt_join(&w[i]);
+			worst = max(worst, g[i].worst_ns);
+			failed += g[i].failed;
+		}
+		bt_row(t, "failed", failed, 0);
+		bt_fig(t, "longest_wait_ms", div_u64(worst, NSEC_PER_MSEC));
+		bt_row_ours(t, "waited_5_s", worst > 4500ULL * NSEC_PER_MSEC, 0);
+		bufio_client_destroy(c);
+	}
+	bt_param_set("max_cache_size_bytes", old);
+}
+
+/* --- W8: limits of one client ---------------------------------------------- */
+
+static unsigned int cached_in(struct bufio_client *c, sector_t from, sector_t to)
+{
+	unsigned int n = 0;
+
+	for (; from < to; from++)
+		n += bt_cached(c, from) == 1;
+	return n;
+}
+
+/* A client that asked for a minimum keeps it when another one fills the limit. */
+static void w8_minimum(struct bt *t)
+{
+	s64 old = bt_param_get("max_cache_size_bytes");
+	struct bufio_client *a, *b;
+	unsigned int i, kept;
+
+	if (!bt_row(t, "set", bt_param_set("max_cache_size_bytes", 2 << 20), 0))
+		return;
+	a = bt_client(t);
+	b = bt_client(t);
+	if (a && b) {
+		bufio_set_minimum_buffers(a, 200);
+		for (i = 0; i < 200; i++)
+			bt_read_is(a, i, BT_OLD);
+		for (i = 0; i < 5000; i++)
+			bt_read_is(b, i % 1000, BT_OLD);
+		msleep(500);	/* dm-bufio evicts in a work item */
+		kept = cached_in(a, 0, 200);
+		bt_fig(t, "kept_of_200", kept);
+		bt_row(t, "kept", kept == 200, 0);
+	}
+	if (a)
+		bufio_client_destroy(a);
+	if (b)
+		bufio_client_destroy(b);
+	bt_param_set("max_cache_size_bytes", old);
+}
+
+#ifdef BT_MEMSCOPE
+static void w8_maximum(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+	unsigned long bytes, peak = 0;
+	unsigned int i, good = 0;
+
+	if (!c)
+		return;
+	memscope_bufio_set_maximum_bytes(c, 1 << 20);
+	for (i = 0; i < 1000; i++) {
+		good += bt_read_is(c, i, BT_OLD) == 1;
+		bytes = memscope_bufio_get_allocated_bytes(c);
+		peak = max(peak, bytes);
+	}
+	bt_fig(t, "peak_bytes", peak);
+	bt_row_ours(t, "good", good, 1000);
+	bt_row_ours(t, "over", peak > 1 << 20, 0);
+	bt_row_ours(t, "used", peak > 1 << 19, 1);
+	bufio_client_destroy(c);
+}
+#else
+static void w8_maximum(struct bt *t)
+{
+	bt_fig(t, "no_such_function", 1);
+}
+#endif
+
+/* --- write-back ------------------------------------------------------------ */
+
+/* Dirty data that nobody asks to write. */
+static void write_back_age(struct bt *t)
+{
+	s64 old = bt_param_get("writeback_age_ms");
+	struct bufio_client *c = bt_client(t);
+	unsigned int ms;
+
+	if (!c)
+		return;
+	bt_row_ours(t, "set", bt_param_set("writeback_age_ms", 500), 0);
+	bt_ballast(t, c);
+	bt_write(c, 3, BT_NEW);
+	for (ms = 0; ms < (BT_OURS ? BT_SOON_MS : 3000); ms += 50) {
+		if (gate_total(t->gate, GATE_WRITE))
+			break;
+		msleep(50);
+	}
+	gate_idle(t->gate, BT_SOON_MS);
+	bt_row(t, "written", bt_disk_is(t, BT_NEW, 3 * BT_SPB, BT_SPB), 0);
+	bufio_client_destroy(c);
+	if (old > 0)
+		bt_param_set("writeback_age_ms", old);
+}
+
+/* 512 dirty blocks side by side, then 512 prefetched ones. */
+static void merging(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+	unsigned int i, writes, reads, good = 0;
+
+	if (!c)
+		return;
+	for (i = 512; i < 1024; i++)
+		bt_read_is(c, i, BT_OLD);
+	for (i = 0; i < 512; i++)
+		bt_write(c, i, BT_NEW);
+	gate_reset(t->gate);
+	bt_row(t, "flush", bufio_write_dirty(c), 0);
+	writes = gate_total(t->gate, GATE_WRITE);
+	bt_fig(t, "write_bios", writes);
+	bt_row(t, "a_bio_a_block", writes >= 512, 1);
+	bt_row(t, "on_disk", bt_disk_is(t, BT_NEW, 0, 512 * BT_SPB), 1);
+	bufio_client_reset(c);
+	gate_reset(t->gate);
+	bufio_prefetch(c, 0, 512);
+	gate_idle(t->gate, BT_SOON_MS);
+	reads = gate_total(t->gate, GATE_READ);
+	bt_fig(t, "read_bios", reads);
+	bt_row(t, "a_bio_a_prefetch", reads >= 512, 1);
+	for (i = 0; i < 512; i++)
+		good += bt_read_is(c, i, BT_NEW) == 1;
+	bt_row(t, "contents", good, 512);
+	bufio_client_destroy(c);
+}
+
+/* --- what the shrinker takes ------------------------------------------------ */
+
+static void shrinker(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+	unsigned int i, ms, left;
+	struct bufio_buffer *b;
+
+	if (!c)
+		return;
+	for (i = 0; i < 1000; i++)
+		bt_read_is(c, i, BT_OLD);
+	if (!bt_row(t, "hold", bt_err(bufio_get(c, 500, &b)), 0))
+		goto out;
+	bt_write(c, 10, BT_NEW);
+	for (ms = 0, left = 1000; ms < 20000 && left > 200; ms += 100) {
+		struct file *f = bt_file_open("/proc/sys/vm/drop_caches", O_WRONLY);
+		loff_t pos = 0;
+
+		if (IS_ERR(f)) {
+			bt_fail(t, "drop_caches: %ld", PTR_ERR(f));
+			break;
+		}
+		kernel_write(f, "2\n", 2, &pos);
+		filp_close(f, NULL);
+		msleep(100);
+		left = cached_in(c, 0, 1000);
+	}
+	bt_fig(t, "left_of_1000", left);
+	bt_row(t, "gave_back", left <= 200, 1);
+	bt_row(t, "held_stays", bt_cached(c, 500), 1);
+	bufio_release(b);
+	bt_row(t, "dirty_safe", bt_read_is(c, 10, BT_NEW), 1);
+	bt_row(t, "works", bt_read_is(c, 800, BT_OLD), 1);
+out:
+	bufio_client_destroy(c);
+}
+
+/* --- wrong calls: last of all, dm-bufio oopses ------------------------------- */
+
+static int bad_range_fn(void *arg)
+{
+	struct job *j = arg;
+
+	bufio_mark_partial_dirty(j->b, 8, 8);
+	return 0;
+}
+
+static int bad_end_fn(void *arg)
+{
+	struct job *j = arg;
+
+	bufio_mark_partial_dirty(j->b, 0, BT_BS + 1);
+	return 0;
+}
+
+/* The oops ends the thread, not the machine: it holds nothing at that point. */
+static int dies(int (*fn)(void *arg), struct job *j)
+{
+	struct bt_worker *w = kzalloc_obj(*w);	/* leaked if the thread dies */
+
+	if (!w)
+		return -ENOMEM;
+	bt_spawn(w, fn, j);
+	if (!bt_done(w, 3000))
+		return 1;
+	bt_join(w);
+	kfree(w);
+	return 0;
+}
+
+static void wrong_range(struct bt *t)
+{
+	struct job j = { .c = bt_client(t) };
+
+	if (!j.c)
+		return;
+	if (bt_row(t, "read", bt_err(bufio_read(j.c, 1, &j.b)), 0)) {
+		bt_row(t, "empty_kills", dies(bad_range_fn, &j), 1);
+		bt_row(t, "end_kills", dies(bad_end_fn, &j), 1);
+		bufio_release(j.b);
+		bt_row(t, "not_dirty", bufio_write_dirty(j.c), 0);
+		bt_row(t, "no_write", gate_total(t->gate, GATE_WRITE), 0);
+	}
+	bufio_client_destroy(j.c);
+}
+
+/*
+ * W9. dm-bufio has a BUG_ON there, with its spin lock held: the machine panics
+ * (drivers/md/dm-bufio.c, cache_remove_range), so it is not called on it.
+ */
+static void w9_forget_no_sleep(struct bt *t)
+{
+	struct bufio_client *c;
+
+	c = bufio_client_create(t->bdev, BT_BS, 1, 0, NULL, NULL, BUFIO_NO_SLEEP);
+	if (!bt_row(t, "create", bt_err(c), 0))
+		return;
+	bt_read_is(c, 1, BT_OLD);
+	if (BT_OURS)
+		bufio_forget_buffers(c, 0, 10);
+	bt_row_ours(t, "cached", bt_cached(c, 1), 0);
+	bufio_client_destroy(c);
+}
+
+const struct bt_case bt_weak[] = {
+	{ "w1_limit", "the global limit beside an idle client", w1_limit, BT_RAW | BT_PARAMS },
+	{ "w4_wait", "W4, W5: nobody waits for a write of another block", w4_wait },
+	{ "w7_wake", "W7: no lost wake-ups", w7_wake },
+	{ "w8_minimum", "W8: a client's minimum", w8_minimum },
+	{ "w8_maximum", "W8: a client's maximum", w8_maximum },
+	{ "write_back_age", "dirty data is written at some age", write_back_age },
+	{ "merging", "adjacent blocks in one bio", merging },
+	{ "shrinker", "clean blocks are given back under pressure", shrinker },
+	{ "wrong_range", "a bad range does no harm", wrong_range,
+	  BT_FATAL | BT_WARNS | BT_WARNS_OURS },
+	{ "w9_forget_no_sleep", "W9: forget_buffers on a NO_SLEEP client", w9_forget_no_sleep },
+	{ }
+};

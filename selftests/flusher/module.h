@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Loads and unloads memscope.ko without kmod, for tests that do it often. */
+#ifndef MEMSCOPE_SELFTESTS_MODULE_H
+#define MEMSCOPE_SELFTESTS_MODULE_H
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+static inline int ko_open(void)
+{
+	const char *path = getenv("MEMSCOPE_KO");
+
+	if (!path) {
+		errno = ENOENT;
+		return -1;
+	}
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* 0 or a negative errno. */
+static inline int module_insert(void)
+{
+	int fd = ko_open(), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+/* As rmmod does: refused, not waited for, while something holds it. */
+static inline int module_remove(void)
+{
+	return syscall(SYS_delete_module, "memscope", O_NONBLOCK) ? -errno : 0;
+}
+
+static inline bool module_loaded(void)
+{
+	return !access("/sys/module/memscope", F_OK);
+}
+
+/* The kernel's messages, from the time of the call on. */
+static inline int kernel_log_open(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0)
+		lseek(fd, 0, SEEK_END);
+	return fd;
+}
+
+/* Prints what the kernel has logged since, and returns how many lines. */
+static inline int kernel_log_lines(int fd)
+{
+	char record[8192];
+	ssize_t len;
+	int lines = 0;
+
+	while ((len = read(fd, record, sizeof(record) - 1)) > 0) {
+		record[len] = '\0';
+		/* It starts with level + 8 * facility; 0 is the kernel's. */
+		if (strtoul(record, NULL, 10) >> 3)
+			continue;
+		fprintf(stderr, "# logged: %.*s\n", (int)strcspn(record, "\n"), record);
+		lines++;
+	}
+	return lines;
+}
+
+#endif

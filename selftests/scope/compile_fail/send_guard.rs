@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+// fails: E0277
+
+use crate::scope::MemallocScope;
+
+fn is_send<T: Send>() {}
+
+pub(crate) fn f() {
+    is_send::<MemallocScope<'static>>();
+}
