@@ -6,7 +6,8 @@
  * How a held lock is seen from outside: the mutexes that the cache takes are
  * learnt beforehand by a kprobe on mutex_lock while one thread calls each
  * function; the probe on the tracepoint compares their owners with current. A
- * spin lock shows in preempt_count.
+ * spin lock shows in preempt_count; on PREEMPT_RT, where it sleeps, in that it
+ * keeps softirqs off and is an RCU read-side section.
  */
 
 #include <linux/delay.h>
@@ -124,9 +125,14 @@ static struct task_struct *mutex_owner(struct mutex *m)
 #endif
 }
 
+static bool in_spin_lock(void)
+{
+	return preempt_count() || softirq_count() || rcu_preempt_depth() || irqs_disabled();
+}
+
 static void reclaim_begins(void *data, gfp_t gfp, int order, struct mem_cgroup *memcg)
 {
-	bool mutex = false, atomic = preempt_count() || irqs_disabled();
+	bool mutex = false, atomic = in_spin_lock();
 	unsigned long stack[DEPTH];
 	unsigned int i, n;
 
@@ -163,16 +169,19 @@ static void find_tp(struct tracepoint *tp, void *priv)
 struct load {
 	struct bufio_client **c;
 	unsigned int id;
-	u64 blocks, end_ns, done, failed;
+	u64 blocks, end_ns, last_ns, done, failed;
 };
 
 static int load_fn(void *arg)
 {
 	struct load *l = arg;
 	struct rnd_state rnd;
+	u64 now;
 
 	prandom_seed_state(&rnd, l->id + 7);
-	while (ktime_get_ns() < l->end_ns) {
+	/* Longer if there was no pressure yet: another task makes it. */
+	for (now = ktime_get_ns(); now < l->end_ns || (!atomic_read(&pr.entered) && now < l->last_ns);
+	     now = ktime_get_ns()) {
 		struct bufio_client *c = l->c[prandom_u32_state(&rnd) % CLIENTS];
 		u32 block = prandom_u32_state(&rnd) % l->blocks, what = prandom_u32_state(&rnd);
 		struct bufio_buffer *b;
@@ -322,12 +331,17 @@ static void pressure(struct bt *t, bool own_task)
 	bt_fig(t, "mutexes_learnt", known);
 	bt_row_theirs(t, "a_mutex_a_client", known >= CLIENTS + 1, 1);
 
-	/* That a spin lock would be seen: one of our own. */
-	spin_lock_bh(&t->lock);
+	/* That a spin lock would be seen, of either kind: one of our own. */
 	atomic_set(&pr.shown, 1000);
 	reclaim_begins(NULL, 0, 0, NULL);
+	bt_row(t, "probe_sees_no_lock", atomic_read(&pr.atomic), 0);
+	spin_lock_bh(&t->lock);
+	reclaim_begins(NULL, 0, 0, NULL);
 	spin_unlock_bh(&t->lock);
-	bt_row(t, "probe_sees_spin_lock", atomic_read(&pr.atomic), 1);
+	spin_lock(&t->lock);
+	reclaim_begins(NULL, 0, 0, NULL);
+	spin_unlock(&t->lock);
+	bt_row(t, "probe_sees_spin_lock", atomic_read(&pr.atomic), 2);
 	atomic_set(&pr.atomic, 0);
 	atomic_set(&pr.entered, 0);
 	atomic_set(&pr.from_cache, 0);
@@ -348,6 +362,7 @@ static void pressure(struct bt *t, bool own_task)
 		l[i] = (struct load) {
 			.c = c, .id = i, .blocks = bt_arg(t, "blocks", 8000),
 			.end_ns = ktime_get_ns() + seconds * NSEC_PER_SEC,
+			.last_ns = ktime_get_ns() + (seconds + 60) * NSEC_PER_SEC,
 		};
 		if (own_task && !i)
 			continue;

@@ -21,6 +21,8 @@ echo +memory >/sys/fs/cgroup/cgroup.subtree_control
 mkdir -p $cg
 echo 32M >$cg/memory.max
 truncate -s 64M "$work/big"
+# What the reader reads must be charged to the group, not to who read it before.
+echo 1 >/proc/sys/vm/drop_caches
 lo=$(losetup -f --show "$work/big")
 (
 	echo "$BASHPID" >$cg/cgroup.procs
