@@ -17,6 +17,10 @@ OUT := $(TOP)/build/$(NAME)
 .DEFAULT_GOAL := all
 .PHONY: all setup demo check check-bufio check-sanitize kernel-sanitize ext modules_install clean distclean help clippy lint
 
+# Installed where modprobe does not look: see docs/dm.md.
+install_conf = install -D -m 644 "$(TOP)/dm/memscope-dm-bufio.conf" \
+	"$(if $(INSTALL_MOD_PATH),$(abspath $(INSTALL_MOD_PATH)))/usr/share/memscope/memscope-dm-bufio.conf"
+
 ifdef KDIR
 # --- any prepared kernel tree, with the tools of this machine ---------------
 
@@ -38,6 +42,7 @@ all: kdir-check
 
 modules_install: kdir-check
 	$(KBUILD_CALL) modules_install
+	$(install_conf)
 
 clean: kdir-check
 	$(KBUILD_CALL) clean
@@ -59,6 +64,7 @@ modules_install: all
 	@mkdir -p "$(INSTALL_MOD_PATH)"
 	@MEMSCOPE_BIND="$(abspath $(INSTALL_MOD_PATH))" $(KBUILD_CALL) $(TOP) $(OUT) modules_install \
 		INSTALL_MOD_PATH="$(abspath $(INSTALL_MOD_PATH))"
+	@$(install_conf)
 
 clean:
 	rm -rf "$(TOP)/build"

@@ -54,10 +54,20 @@ struct memscope_buffer;
 #define MEMSCOPE_BUFIO_CLIENT_DROP_FAILED	0x2
 
 /**
+ * define MEMSCOPE_BUFIO_CLIENT_DM_BUFFER - the callbacks are dm-bufio's
+ *
+ * They are declared with a struct dm_buffer *, which is what they are called
+ * as: a kernel with CFI tells the types of functions apart by that name. For
+ * memscope-dm-bufio.
+ */
+#define MEMSCOPE_BUFIO_CLIENT_DM_BUFFER		0x4
+
+/**
  * define MEMSCOPE_BUFIO_CLIENT_FLAGS - all flags that are known
  */
 #define MEMSCOPE_BUFIO_CLIENT_FLAGS	(MEMSCOPE_BUFIO_CLIENT_NO_SLEEP | \
-					 MEMSCOPE_BUFIO_CLIENT_DROP_FAILED)
+					 MEMSCOPE_BUFIO_CLIENT_DROP_FAILED | \
+					 MEMSCOPE_BUFIO_CLIENT_DM_BUFFER)
 
 /**
  * memscope_bufio_client_create() - create a cache on a block device
@@ -444,5 +454,55 @@ struct memscope_bufio_dm_io_ops {
  * memscope_bufio_get_dm_io_client() was called is destroyed.
  */
 void memscope_bufio_set_dm_io(const struct memscope_bufio_dm_io_ops *ops);
+
+/**
+ * struct memscope_bufio_usage - memory of all clients together
+ * @limit_bytes: what they may use: the module parameter max_cache_size_bytes,
+ *	or its default
+ * @current_bytes: what they use: data, headers, reserves and lookup tables
+ * @peak_bytes: the most that they used
+ * @page_bytes: data from the page allocator, part of @current_bytes
+ * @vmalloc_bytes: data from vmalloc, part of @current_bytes
+ */
+struct memscope_bufio_usage {
+	unsigned long limit_bytes;
+	unsigned long current_bytes;
+	unsigned long peak_bytes;
+	unsigned long page_bytes;
+	unsigned long vmalloc_bytes;
+};
+
+/**
+ * memscope_bufio_get_usage() - memory of all clients together
+ * @usage: set to it; the members are not of one moment
+ *
+ * Context: Process context, may sleep.
+ */
+void memscope_bufio_get_usage(struct memscope_bufio_usage *usage);
+
+/**
+ * memscope_bufio_set_peak_bytes() - count the most bytes from a value on
+ * @bytes: the value
+ *
+ * Context: Process context, may sleep.
+ */
+void memscope_bufio_set_peak_bytes(unsigned long bytes);
+
+/**
+ * memscope_bufio_set_limit_bytes() - set memscope's max_cache_size_bytes
+ * @bytes: limit of all clients together, 0 for the default
+ */
+void memscope_bufio_set_limit_bytes(unsigned long bytes);
+
+/**
+ * memscope_bufio_get_retain_bytes() - memscope's parameter retain_bytes
+ */
+unsigned long memscope_bufio_get_retain_bytes(void);
+
+/**
+ * memscope_bufio_set_retain_bytes() - set memscope's parameter retain_bytes
+ * @bytes: what the shrinker leaves to each client
+ */
+void memscope_bufio_set_retain_bytes(unsigned long bytes);
 
 #endif /* _LINUX_MEMSCOPE_BUFIO_H */

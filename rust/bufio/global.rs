@@ -85,9 +85,9 @@ impl Global {
         }
     }
 
-    /// Forgets the most bytes.
-    pub(crate) fn reset_peak(&self) {
-        self.peak.store(self.usage.bytes(), Relaxed);
+    /// Counts the most bytes from `bytes` on.
+    pub(crate) fn set_peak(&self, bytes: u64) {
+        self.peak.store(bytes, Relaxed);
     }
 
     /// Adds a client.

@@ -18,6 +18,7 @@ use crate::{
     },
     kapi::{
         bio::Bdev,
+        block_mem,
         callback::Callback,
         dm_io::{self, DmIoClient},
         gfp::Gfp,
@@ -25,7 +26,7 @@ use crate::{
     },
 };
 use core::{
-    mem::{transmute, ManuallyDrop},
+    mem::ManuallyDrop,
     ptr::{self, NonNull},
 };
 use kernel::{
@@ -119,6 +120,8 @@ check_signature!(
     memscope_bufio_current_allocated,
     memscope_bufio_peak_allocated,
     memscope_bufio_reset_peak,
+    memscope_bufio_get_usage,
+    memscope_bufio_set_peak_bytes,
 );
 
 type BufferFn = Option<unsafe extern "C" fn(*mut memscope_buffer)>;
@@ -216,15 +219,11 @@ pub(crate) unsafe extern "C" fn memscope_bufio_client_create(
             return Err(EINVAL);
         }
         let bdev = NonNull::new(bdev).ok_or(EINVAL)?;
+        let dm = flags & bindings::MEMSCOPE_BUFIO_CLIENT_DM_BUFFER != 0;
         let callback = |raw: BufferFn| {
-            // SAFETY: Pointers of one kind. The function is called with a buffer of this client, as
-            // the caller was promised.
-            unsafe {
-                Callback::new(transmute::<
-                    BufferFn,
-                    Option<unsafe extern "C" fn(*mut c_void)>,
-                >(raw))
-            }
+            let function = raw.map_or(ptr::null_mut(), |function| function as *mut c_void);
+            // SAFETY: The function is called with buffers of this client, as the caller was promised.
+            unsafe { Callback::new(function, dm) }
         };
         let options = Options {
             // SAFETY: By the caller's contract.
@@ -768,5 +767,35 @@ pub(crate) unsafe extern "C" fn memscope_bufio_peak_allocated() -> c_ulong {
 /// Process context.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn memscope_bufio_reset_peak() {
-    with_root(|root| root.global.reset_peak());
+    with_root(|root| root.global.set_peak(root.global.usage.bytes()));
+}
+
+/// See `include/linux/memscope-bufio.h`.
+///
+/// # Safety
+///
+/// `usage` may be written.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn memscope_bufio_get_usage(
+    usage: *mut bindings::memscope_bufio_usage,
+) {
+    let now = with_root(|root| bindings::memscope_bufio_usage {
+        limit_bytes: root.global.limit() as c_ulong,
+        current_bytes: root.global.usage.bytes() as c_ulong,
+        peak_bytes: root.global.peak() as c_ulong,
+        page_bytes: block_mem::allocated_bytes(block_mem::Source::Pages) as c_ulong,
+        vmalloc_bytes: block_mem::allocated_bytes(block_mem::Source::Vmalloc) as c_ulong,
+    });
+    // SAFETY: By the contract.
+    unsafe { usage.write(now.unwrap_or_default()) };
+}
+
+/// See `include/linux/memscope-bufio.h`.
+///
+/// # Safety
+///
+/// Process context.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn memscope_bufio_set_peak_bytes(bytes: c_ulong) {
+    with_root(|root| root.global.set_peak(bytes as u64));
 }

@@ -6,7 +6,11 @@
 #include <linux/vmalloc.h>
 #include <linux/wait_bit.h>
 
+#include <linux/memscope-bufio.h>
+
 #include "bufio.h"
+
+struct dm_buffer;
 
 /* macro in linux/spinlock.h; the lock class is this line's */
 void memscope_helper_table_lock_init(spinlock_t *lock)
@@ -164,4 +168,18 @@ bool memscope_helper_mod_delayed_work(struct workqueue_struct *wq,
 				      unsigned long delay)
 {
 	return mod_delayed_work(wq, work, delay);
+}
+
+/* a call, under the type that the function was declared with */
+void memscope_helper_call_buffer(void *function, bool dm, void *buffer)
+{
+	if (dm) {
+		void (*call)(struct dm_buffer *b) = function;
+
+		call(buffer);
+	} else {
+		void (*call)(struct memscope_buffer *b) = function;
+
+		call(buffer);
+	}
 }

@@ -35,6 +35,9 @@ unsigned long memscope_bufio_current_allocated(void);
 unsigned long memscope_bufio_peak_allocated(void);
 void memscope_bufio_reset_peak(void);
 
+/* functions of C callers; dm: declared with a struct dm_buffer */
+void memscope_helper_call_buffer(void *function, bool dm, void *buffer);
+
 /* linux/blkdev.h, linux/bio.h */
 sector_t memscope_helper_bdev_nr_sectors(struct block_device *bdev);
 unsigned int memscope_helper_bdev_physical_block_size(struct block_device *bdev);

@@ -4,7 +4,10 @@
  * loaded, which module! in Rust does not offer.
  */
 
+#include <linux/export.h>
 #include <linux/moduleparam.h>
+
+#include <linux/memscope-bufio.h>
 
 #include "bufio.h"
 
@@ -34,6 +37,24 @@ unsigned int memscope_helper_writeback_age_ms(void)
 {
 	return READ_ONCE(writeback_age_ms);
 }
+
+void memscope_bufio_set_limit_bytes(unsigned long bytes)
+{
+	WRITE_ONCE(max_cache_size_bytes, bytes);
+}
+EXPORT_SYMBOL_GPL(memscope_bufio_set_limit_bytes);
+
+unsigned long memscope_bufio_get_retain_bytes(void)
+{
+	return READ_ONCE(retain_bytes);
+}
+EXPORT_SYMBOL_GPL(memscope_bufio_get_retain_bytes);
+
+void memscope_bufio_set_retain_bytes(unsigned long bytes)
+{
+	WRITE_ONCE(retain_bytes, bytes);
+}
+EXPORT_SYMBOL_GPL(memscope_bufio_set_retain_bytes);
 
 static int current_get(char *buffer, const struct kernel_param *kp)
 {

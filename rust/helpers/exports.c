@@ -44,3 +44,5 @@ EXPORT_SYMBOL_GPL(memscope_bufio_read_async);
 EXPORT_SYMBOL_GPL(memscope_bufio_set_maximum_bytes);
 EXPORT_SYMBOL_GPL(memscope_bufio_get_allocated_bytes);
 EXPORT_SYMBOL_GPL(memscope_bufio_set_dm_io);
+EXPORT_SYMBOL_GPL(memscope_bufio_get_usage);
+EXPORT_SYMBOL_GPL(memscope_bufio_set_peak_bytes);

@@ -17,7 +17,12 @@
 use super::gfp::Gfp;
 use crate::bindings;
 use core::ptr::{self, NonNull};
-use kernel::{page::PAGE_SIZE, prelude::*, str::CStr};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    str::CStr,
+    sync::atomic::{Atomic, Relaxed},
+};
 
 /// Largest block of pages: what the page allocator can give at all.
 const PAGES_MAX_BYTES: usize = bindings::KMALLOC_MAX_SIZE as usize;
@@ -31,6 +36,26 @@ pub(crate) enum Source {
     Pages,
     /// vmalloc.
     Vmalloc,
+}
+
+/// Bytes of compound pages, and of vmalloc, in all pools; for people.
+static PAGES_BYTES: Atomic<u64> = Atomic::new(0);
+static VMALLOC_BYTES: Atomic<u64> = Atomic::new(0);
+
+impl Source {
+    fn counter(self) -> Option<&'static Atomic<u64>> {
+        match self {
+            // Small blocks: not worth an atomic each.
+            Source::Slab => None,
+            Source::Pages => Some(&PAGES_BYTES),
+            Source::Vmalloc => Some(&VMALLOC_BYTES),
+        }
+    }
+}
+
+/// Returns the bytes that all pools have from `source`; 0 for slabs, which are not counted.
+pub(crate) fn allocated_bytes(source: Source) -> u64 {
+    source.counter().map_or(0, |counter| counter.load(Relaxed))
 }
 
 /// The data of one block.
@@ -170,8 +195,13 @@ impl Pool {
             }
             (Source::Slab, None) => ptr::null_mut(),
         };
+        let start = NonNull::new(start)?;
+        if let Some(counter) = self.source.counter() {
+            // Relaxed: only a sum.
+            counter.add(self.footprint() as u64, Relaxed);
+        }
         // INVARIANT: Just allocated.
-        NonNull::new(start).map(|start| Memory {
+        Some(Memory {
             start,
             source: self.source,
         })
@@ -180,6 +210,9 @@ impl Pool {
     /// Frees a block. Any context but a hard interrupt.
     pub(crate) fn free(&self, memory: Memory) {
         let start = memory.start.as_ptr();
+        if let Some(counter) = memory.source.counter() {
+            counter.add((self.footprint() as u64).wrapping_neg(), Relaxed);
+        }
         match (memory.source, self.slab) {
             (Source::Slab, Some(slab)) => {
                 // SAFETY: From this slab, by the type invariants.
