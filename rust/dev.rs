@@ -5,6 +5,7 @@
 //! UAPI header: `include/uapi/linux/memscope.h`, which says what each command does.
 
 mod abi;
+mod call;
 mod marks;
 mod user;
 
@@ -142,6 +143,7 @@ impl Flusher {
             abi::RESUME => self.resume(arg),
             _ => match cmd & !abi::IOCSIZE_MASK {
                 abi::MARK => self.mark(arg, abi::argument_size(cmd)),
+                abi::CALL => call::call(arg, abi::argument_size(cmd)),
                 _ => Err(ENOTTY),
             },
         }

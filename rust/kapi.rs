@@ -8,6 +8,7 @@ pub(crate) mod callback;
 pub(crate) mod counters;
 mod current;
 pub(crate) mod dm_io;
+pub(crate) mod file_call;
 pub(crate) mod gfp;
 pub(crate) mod miscdev;
 pub(crate) mod params;

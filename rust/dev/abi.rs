@@ -18,6 +18,9 @@ pub(super) const RESUME: u32 = bindings::MEMSCOPE_IOC_RESUME;
 /// A command with a struct, of whatever size.
 pub(super) const MARK: u32 = bindings::MEMSCOPE_IOC_MARK & !IOCSIZE_MASK;
 
+/// As above.
+pub(super) const CALL: u32 = bindings::MEMSCOPE_IOC_CALL & !IOCSIZE_MASK;
+
 /// The bits of a command that are its argument's size.
 pub(super) const IOCSIZE_MASK: u32 = bindings::MEMSCOPE_IOCSIZE_MASK;
 
@@ -31,11 +34,18 @@ pub(super) const MARK_PROCESS: u32 = bindings::MEMSCOPE_MARK_PROCESS;
 pub(super) const MARK_PIDFD: u32 = bindings::MEMSCOPE_MARK_PIDFD;
 pub(super) const MARK_NO_INTERRUPT: u32 = bindings::MEMSCOPE_MARK_NO_INTERRUPT;
 
+pub(super) const CALL_READ: u32 = bindings::MEMSCOPE_CALL_READ;
+pub(super) const CALL_WRITE: u32 = bindings::MEMSCOPE_CALL_WRITE;
+pub(super) const CALL_FSYNC: u32 = bindings::MEMSCOPE_CALL_FSYNC;
+pub(super) const CALL_FALLOCATE: u32 = bindings::MEMSCOPE_CALL_FALLOCATE;
+pub(super) const FSYNC_DATASYNC: u32 = bindings::MEMSCOPE_FSYNC_DATASYNC;
+
 /// What `GET_FEATURES` answers.
 pub(super) const FEATURES: u64 = (bindings::MEMSCOPE_FEATURE_IO_FLUSHER
     | bindings::MEMSCOPE_FEATURE_SCOPES
     | bindings::MEMSCOPE_FEATURE_MARK
-    | bindings::MEMSCOPE_FEATURE_SUSPEND) as u64;
+    | bindings::MEMSCOPE_FEATURE_SUSPEND
+    | bindings::MEMSCOPE_FEATURE_CALL) as u64;
 
 /// `struct memscope_mark`.
 #[repr(transparent)]
@@ -47,6 +57,15 @@ unsafe impl FromBytes for Mark {}
 unsafe impl AsBytes for Mark {}
 
 const _: () = assert!(size_of::<Mark>() == 32);
+
+/// `struct memscope_call`.
+#[repr(transparent)]
+pub(super) struct Call(pub(super) bindings::memscope_call);
+
+// SAFETY: Integers without padding; every pattern of bits is a value.
+unsafe impl FromBytes for Call {}
+
+const _: () = assert!(size_of::<Call>() == 48);
 
 /// `PR_IO_FLUSHER` of `kernel/sys.c`.
 pub(super) const IO_FLUSHER: Flags = Flags::NOIO.union(Flags::LOCAL_THROTTLE);

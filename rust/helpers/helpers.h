@@ -8,6 +8,7 @@
 
 #include <linux/gfp.h>
 #include <linux/sched.h>
+#include <linux/uio.h>
 #include <linux/workqueue.h>
 
 #include <linux/memscope.h>
@@ -34,5 +35,15 @@ void memscope_helper_module_get(void);
 void memscope_helper_module_put(void);
 void memscope_helper_smp_mb(void);
 struct pid *memscope_helper_pidfd_pid(struct file *file);
+
+/* file.c */
+void memscope_helper_lock_pos(struct file *file);
+void memscope_helper_unlock_pos(struct file *file);
+void memscope_helper_account_io(ssize_t bytes, bool write);
+size_t memscope_helper_iter_count(const struct iov_iter *iter);
+void *memscope_helper_iter_segment(const struct iov_iter *iter, size_t *len);
+void memscope_helper_start_write(struct file *file, bool write);
+void memscope_helper_end_write(struct file *file, bool write);
+void memscope_helper_notify_io(struct file *file, bool write);
 
 #endif /* _MEMSCOPE_HELPERS_H */
