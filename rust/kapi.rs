@@ -20,4 +20,5 @@ pub(crate) mod task_events;
 pub(crate) mod task_work;
 pub(crate) mod thread;
 pub(crate) mod wait;
+pub(crate) mod word;
 pub(crate) mod workqueue;

@@ -6,8 +6,7 @@ use super::{
     buffer::Data,
     client::LOCK_STEPS,
     policy::{
-        clock::{self, Queues, Search, Visit},
-        hold::UNCLEAN,
+        clock::{self, Queues, Search},
         ladder::{Ladder, Next, Outcome, Request, Step, StepScope},
         limits::Refused,
     },
@@ -17,14 +16,12 @@ use super::{
 use crate::{
     kapi::{
         gfp::{self, Gfp},
+        rcu_table::hold::{Visit, UNCLEAN},
         wait,
     },
     scope::{self, Kinds},
 };
-use kernel::{
-    prelude::*,
-    sync::{atomic::Relaxed, Arc},
-};
+use kernel::{prelude::*, sync::Arc};
 
 /// Blocks that a thread in need of a buffer writes at once.
 const WRITE_BATCH: usize = 64;
@@ -322,10 +319,4 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.table.shared.global.waiters.leave();
     }
-}
-
-/// Takes note of a miss.
-pub(crate) fn note_miss(table: &Table) {
-    table.shared.stats.inc(Event::Miss);
-    table.shared.last_miss.store(wait::jiffies(), Relaxed);
 }

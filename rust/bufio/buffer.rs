@@ -6,7 +6,6 @@ use super::{
     client::Shared,
     policy::{
         dirty::Dirty,
-        hold::{Change, Released, EMERGENCY, READ_ERROR, WRITE_ERROR},
         limits::Usage,
         writeback::{AfterFailure, Failures},
     },
@@ -16,7 +15,11 @@ use super::{
 use crate::kapi::{
     bio::{Op, Transfer},
     block_mem::Memory,
-    rcu_table::{self, Found, Kind},
+    rcu_table::{
+        self,
+        hold::{Change, Released, DIRTY, EMERGENCY, READ_ERROR, WRITE_ERROR},
+        Found, Kind,
+    },
     wait::Word64,
 };
 use kernel::{
@@ -194,7 +197,7 @@ fn write_done(hold: Hold<'_>, status: Result, alone: bool) {
     };
     if let (Change { set, .. }, Some(range)) = (change, range) {
         // Back before the flag, so that whoever sees it finds the range.
-        if set & super::policy::hold::DIRTY != 0 {
+        if set & DIRTY != 0 {
             meta.dirty.mark(range);
         }
     }

@@ -8,7 +8,6 @@ use super::{
     global::Global,
     policy::{
         dirty::write_align,
-        hold::{Released, READING, UNCLEAN},
         limits::{self, Usage},
         writeback::{ErrorLatch, OnFailure, Retries},
     },
@@ -19,7 +18,9 @@ use crate::kapi::{
     bio::{self, Bdev, BioSet, SECTOR_BYTES},
     block_mem::Pool,
     callback::Callback,
-    params, shrinker,
+    params,
+    rcu_table::hold::{Released, READING, UNCLEAN},
+    shrinker,
     wait::{self, Word64},
 };
 use kernel::{
@@ -86,8 +87,8 @@ pub(crate) struct Shared {
     pub(crate) epoch: Atomic<u32>,
     /// Counts writes. Under the table's lock.
     pub(crate) writes: Atomic<u64>,
-    /// When a block was last missed, in jiffies.
-    pub(crate) last_miss: Atomic<u64>,
+    /// When it was made, in jiffies.
+    created: u64,
     /// Pages of buffers that came from the kernel's emergency reserves.
     pub(crate) emergency: Atomic<u64>,
     pub(crate) stats: Stats,
@@ -184,15 +185,20 @@ impl Shared {
         let minimum = u64::from(self.minimum.load(Relaxed));
         let kept = minimum.saturating_add(self.reserved as u64);
         let clean = table.queue_len(CLEAN).saturating_add(table.queue_len(MAIN));
-        let idle = wait::jiffies().saturating_sub(self.last_miss.load(Relaxed));
         limits::Client {
             used_bytes: self.usage.bytes(),
             evictable_bytes: each.saturating_mul(clean as u64),
             floor_bytes: each
                 .saturating_mul(kept)
                 .saturating_add(table.segment_bytes() as u64),
-            idle_seconds: wait::jiffies_to_seconds(idle),
+            idle_seconds: self.idle_seconds(),
         }
+    }
+
+    /// Returns for how long nobody has asked for a block, whether it was cached or not.
+    pub(crate) fn idle_seconds(&self) -> u64 {
+        let last = self.stats.last_use().max(self.created);
+        wait::jiffies_to_seconds(wait::jiffies().saturating_sub(last))
     }
 
     /// Returns the number of buffers in the reserve.
@@ -310,7 +316,7 @@ impl Client {
             lost: Atomic::new(0),
             epoch: Atomic::new(0),
             writes: Atomic::new(0),
-            last_miss: Atomic::new(wait::jiffies()),
+            created: wait::jiffies(),
             emergency: Atomic::new(0),
             stats: Stats::new()?,
             ghosts: Ghosts::new()?,

@@ -2,12 +2,8 @@
 
 //! What all clients share: the limit, and the list of clients among which room is made.
 
-use super::{
-    alloc,
-    policy::{hold::Waiters, limits},
-    Table,
-};
-use crate::kapi::{params, wait::Word64, workqueue::OwnedQueue};
+use super::{alloc, policy::limits, Table};
+use crate::kapi::{params, rcu_table::hold::Waiters, wait::Word64, workqueue::OwnedQueue};
 use kernel::{
     new_mutex,
     prelude::*,

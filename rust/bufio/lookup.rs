@@ -7,15 +7,18 @@ use super::{
     client::{refuse_in_submission, Client},
     ghosts,
     policy::{
-        hold::{Change, EMERGENCY, PREFETCHED, READING, READ_ERROR},
         ladder::{self, Request},
+        merge::Run,
     },
     stats::Event,
     writeback, Bufio, Hold, Owned, Table,
 };
 use crate::kapi::{
-    bio::{self, Op, Run},
-    rcu_table::{Batch, Found},
+    bio::{self, Op},
+    rcu_table::{
+        hold::{Change, EMERGENCY, PREFETCHED, READING, READ_ERROR},
+        Batch, Found,
+    },
     wait,
 };
 use kernel::{
@@ -41,7 +44,7 @@ impl Client {
     pub(crate) fn get(&self, block: u64) -> Option<Hold<'_>> {
         let table = self.table();
         if let Some(hold) = table.get_fast(block, READING | READ_ERROR) {
-            table.shared.stats.inc(Event::Hit);
+            table.shared.stats.used(Event::Hit);
             return Some(hold);
         }
         self.get_slowly(block)
@@ -52,11 +55,11 @@ impl Client {
         let table = self.table();
         match table.get(block, READING | READ_ERROR) {
             Found::Held(hold) => {
-                table.shared.stats.inc(Event::Hit);
+                table.shared.stats.used(Event::Hit);
                 Some(hold)
             }
             Found::Refused | Found::Absent => {
-                table.shared.stats.inc(Event::GetMiss);
+                table.shared.stats.used(Event::GetMiss);
                 None
             }
         }
@@ -68,7 +71,7 @@ impl Client {
         refuse_in_submission()?;
         let table = self.table();
         if let Some(hold) = table.get_fast(block, READING | READ_ERROR) {
-            table.shared.stats.inc(Event::Hit);
+            table.shared.stats.used(Event::Hit);
             return Ok(hold);
         }
         obtain_slowly(table, block, want)
@@ -95,26 +98,57 @@ impl Client {
         let owed = shared.reserve_owed() as u64;
         let emergency = shared.emergency.load(Relaxed);
         let blocks = ladder::ahead(blocks, emergency, owed);
-        let most = writeback::run_blocks(shared);
+        let capacity = writeback::capacity(shared);
         // A bio that goes beyond the device fails as a whole.
         let end = block.saturating_add(blocks).min(self.device_blocks());
         bio::with_plug(|| {
-            let mut batch = Batch::new();
+            let mut reads = Reads::new();
             for block in block..end {
                 let started = start_prefetch(table, block);
-                let goes_on = matches!(started, Started::Reading(_));
-                if !goes_on || batch.len() >= most {
-                    submit_reads(table, core::mem::replace(&mut batch, Batch::new()), ioprio);
-                    wait::cond_resched();
-                }
+                let piece = capacity.whole(block);
                 match started {
-                    Started::Reading(hold) => batch.push(hold),
-                    Started::Cached => (),
+                    Started::Reading(hold) => {
+                        if reads.run.as_mut().is_some_and(|run| run.push_after(piece)) {
+                            reads.batch.push(hold);
+                            continue;
+                        }
+                        // A run that is complete.
+                        reads.submit(table, ioprio);
+                        reads.batch.push(hold);
+                        reads.run = Some(Run::new(piece, capacity));
+                    }
+                    Started::Cached => reads.submit(table, ioprio),
                     Started::NoMemory => break,
                 }
+                wait::cond_resched();
             }
-            submit_reads(table, batch, ioprio);
+            reads.submit(table, ioprio);
         });
+    }
+}
+
+/// Reads that are to become one bio.
+struct Reads<'t> {
+    batch: Batch<'t, Bufio>,
+    run: Option<Run>,
+}
+
+impl Reads<'_> {
+    fn new() -> Self {
+        Self {
+            batch: Batch::new(),
+            run: None,
+        }
+    }
+
+    /// Submits what is there, and is empty then.
+    fn submit(&mut self, table: &Table, ioprio: u16) {
+        self.run = None;
+        submit_reads(
+            table,
+            core::mem::replace(&mut self.batch, Batch::new()),
+            ioprio,
+        );
     }
 }
 
@@ -136,7 +170,7 @@ fn start_prefetch<'t>(table: &'t Arc<Table>, block: u64) -> Started<'t> {
     match alloc::climb(table, block, Request::Prefetch) {
         Got::Buffer(owned) => match insert(table, owned, block, READING | PREFETCHED) {
             Some(hold) => {
-                table.shared.stats.inc(Event::Prefetch);
+                table.shared.stats.used(Event::Prefetch);
                 Started::Reading(hold)
             }
             None => Started::Cached,
@@ -154,7 +188,7 @@ fn submit_reads(table: &Table, batch: Batch<'_, Bufio>, ioprio: u16) {
         return;
     };
     shared.stats.inc(Event::ReadBio);
-    let run = Run {
+    let run = bio::Run {
         batch,
         sector: shared.sector(block),
         start: 0,
@@ -230,7 +264,7 @@ fn start_slowly<'t>(table: &'t Arc<Table>, block: u64, want: Want) -> Result<(Ho
     loop {
         match table.get(block, 0) {
             Found::Held(hold) => {
-                table.shared.stats.inc(Event::Hit);
+                table.shared.stats.used(Event::Hit);
                 return Ok((hold, false));
             }
             // 2^32 holds.
@@ -248,7 +282,7 @@ fn start_slowly<'t>(table: &'t Arc<Table>, block: u64, want: Want) -> Result<(Ho
         let Some(hold) = insert(table, owned, block, flags) else {
             continue;
         };
-        alloc::note_miss(table);
+        table.shared.stats.used(Event::Miss);
         if let Want::Read { ioprio } = want {
             submit_read(&hold, ioprio);
         }

@@ -2,7 +2,8 @@
 
 //! The decisions of the buffer cache, without the kernel.
 //!
-//! Everything below uses `core` only and touches no kernel type, so that the same files are compiled
+//! Everything below uses `core` only, as do the two files that it is written against
+//! ([`hold`](crate::kapi::rcu_table::hold), [`word`](crate::kapi::word)), and touches no kernel type, so that the same files are compiled
 //! into the module and into `selftests/host`, where property tests and a concurrency model run them.
 //! Nothing here may panic: the lints below turn each way to do so into an error under clippy.
 
@@ -18,9 +19,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod dirty;
-pub(crate) mod hold;
 pub(crate) mod ladder;
 pub(crate) mod limits;
 pub(crate) mod merge;
-pub(crate) mod word;
 pub(crate) mod writeback;

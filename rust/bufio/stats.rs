@@ -73,6 +73,17 @@ impl Stats {
         self.0.inc(event as usize);
     }
 
+    /// Counts an event that shows that the client is in use. Writes this CPU's memory only.
+    #[inline]
+    pub(crate) fn used(&self, event: Event) {
+        self.0.inc_now(event as usize);
+    }
+
+    /// Returns when the client was last used, in jiffies; 0 for never.
+    pub(crate) fn last_use(&self) -> u64 {
+        self.0.last_now()
+    }
+
     /// Counts several.
     pub(crate) fn add(&self, event: Event, n: u64) {
         self.0.add(event as usize, n);
@@ -110,6 +121,7 @@ pub(crate) fn print(table: &Table, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "table_bytes {}", table.segment_bytes())?;
     writeln!(f, "emergency_pages {}", shared.emergency.load(Relaxed))?;
     writeln!(f, "lost_blocks {}", shared.lost.load(Relaxed))?;
+    writeln!(f, "idle_seconds {}", shared.idle_seconds())?;
     for (name, event) in EVENTS {
         writeln!(f, "{name} {}", shared.stats.0.sum(event as usize))?;
     }

@@ -7,7 +7,7 @@ use super::{
     client::{self, Shared, LOCK_STEPS},
     policy::{
         dirty::Range,
-        hold::{self, Change, READ_ERROR, UNCLEAN, WRITE_ERROR},
+        merge::{self, Capacity, Piece},
         writeback,
     },
     stats::Event,
@@ -17,7 +17,10 @@ use crate::kapi::{
     bio::{self, Op, Run, MAX_SEGMENTS},
     block_mem::Source,
     params,
-    rcu_table::Batch,
+    rcu_table::{
+        hold::{self, Change, READ_ERROR, UNCLEAN, WRITE_ERROR},
+        Batch,
+    },
     wait,
 };
 use kernel::{page::PAGE_SIZE, prelude::*, sync::atomic::Relaxed, time::msecs_to_jiffies};
@@ -36,15 +39,13 @@ fn max_age() -> u64 {
     msecs_to_jiffies(params::writeback_age_ms()) as u64
 }
 
-/// Returns how many blocks fit one bio.
-pub(crate) fn run_blocks(shared: &Shared) -> usize {
+/// Returns how much fits one bio.
+pub(crate) fn capacity(shared: &Shared) -> Capacity {
     let segments = match shared.pool.source() {
         Source::Vmalloc => shared.block_bytes.div_ceil(PAGE_SIZE).saturating_add(1),
         Source::Slab | Source::Pages => 1,
     };
-    let by_bytes = RUN_BYTES.checked_div(shared.block_bytes).unwrap_or(1);
-    let by_segments = MAX_SEGMENTS.checked_div(segments).unwrap_or(1);
-    by_bytes.min(by_segments).max(1)
+    Capacity::new(shared.block_bytes as u32, segments, RUN_BYTES, MAX_SEGMENTS)
 }
 
 /// Says that a holder changed bytes of a buffer. Returns false, and does nothing, for a range that is empty
@@ -163,20 +164,28 @@ impl Which {
 }
 
 /// A run that was taken from the dirty queue and is to be submitted.
-struct Taken<'t> {
-    batch: Batch<'t, Bufio>,
-    block: u64,
-    start: u32,
-    end: u32,
+enum Taken<'t> {
+    Run(Batch<'t, Bufio>, merge::Run),
+    /// None, but there may be more behind what was looked at.
+    Nothing,
+}
+
+fn piece(block: u64, range: Range) -> Piece {
+    Piece {
+        block,
+        start: range.start(),
+        end: range.end(),
+    }
 }
 
 /// Returns what of a dirty buffer is to be written, if `which` takes it.
-fn wanted(locked: &Locked<'_>, shared: &Shared, buffer: &Buffer, which: Which) -> Option<Range> {
+fn wanted(locked: &Locked<'_>, shared: &Shared, buffer: &Buffer, which: Which) -> Option<Piece> {
     if locked.queue_of(buffer) != Some(DIRTY) || !which.takes(shared, buffer) {
         return None;
     }
-    let range = buffer.meta().dirty.peek();
-    Some(widen(shared, buffer.key(), range?))
+    let range = buffer.meta().dirty.peek()?;
+    let block = buffer.key();
+    Some(piece(block, widen(shared, block, range)))
 }
 
 fn widen(shared: &Shared, block: u64, range: Range) -> Range {
@@ -188,7 +197,7 @@ fn widen(shared: &Shared, block: u64, range: Range) -> Range {
 }
 
 /// Makes a buffer's write begin. Returns what is to be written, widened.
-fn begin(locked: &Locked<'_>, shared: &Shared, buffer: &Buffer) -> Option<Range> {
+fn begin(locked: &Locked<'_>, shared: &Shared, buffer: &Buffer) -> Option<Piece> {
     buffer.change(Change::START_WRITE).ok()?;
     let number = shared.writes.load(Relaxed).saturating_add(1);
     shared.writes.store(number, Relaxed);
@@ -197,7 +206,8 @@ fn begin(locked: &Locked<'_>, shared: &Shared, buffer: &Buffer) -> Option<Range>
     match buffer.meta().dirty.take() {
         Some(range) => {
             buffer.meta().writing.mark(range);
-            Some(widen(shared, buffer.key(), range))
+            let block = buffer.key();
+            Some(piece(block, widen(shared, block, range)))
         }
         None => {
             // A flag without a range: another writer took it with its own.
@@ -209,32 +219,20 @@ fn begin(locked: &Locked<'_>, shared: &Shared, buffer: &Buffer) -> Option<Range>
     }
 }
 
-/// Takes the next run of adjacent dirty blocks, oldest first.
+/// Takes the next run of adjacent dirty blocks, oldest first; [`None`] if there is none left.
 ///
-/// Looks at `left` buffers and counts them down. An empty run is no end; [`None`] is.
-fn take_run<'t>(
-    table: &'t Table,
-    which: Which,
-    most: usize,
-    left: &mut usize,
-) -> Option<Taken<'t>> {
+/// Looks at `left` buffers and counts them down.
+fn take_run<'t>(table: &'t Table, which: Which, left: &mut usize) -> Option<Taken<'t>> {
     let shared = &table.shared;
-    let block_bytes = shared.block_bytes as u32;
     let locked = table.lock();
     sweep(&locked);
-    let mut taken = Taken {
-        batch: Batch::new(),
-        block: 0,
-        start: 0,
-        end: 0,
-    };
     // The oldest that may go. What may not is put behind the others, once.
     let mut steps = LOCK_STEPS;
-    let (first, range) = loop {
+    let (oldest, found) = loop {
         let buffer = locked.first(DIRTY)?;
         *left = left.checked_sub(1)?;
-        if let Some(range) = wanted(&locked, shared, buffer, which) {
-            break (buffer, range);
+        if let Some(found) = wanted(&locked, shared, buffer, which) {
+            break (buffer, found);
         }
         if which.is_past(buffer) {
             return None;
@@ -247,61 +245,56 @@ fn take_run<'t>(
         steps = match steps.checked_sub(1) {
             Some(steps) => steps,
             // Let others have the lock.
-            None => return Some(taken),
+            None => return Some(Taken::Nothing),
         };
     };
     // Where an error came from must be known at the second attempt.
-    let most = if first.snapshot().has(WRITE_ERROR) {
-        1
+    let failed = |buffer: &Buffer| buffer.snapshot().has(WRITE_ERROR);
+    let capacity = if failed(oldest) {
+        capacity(shared).alone()
     } else {
-        most
+        capacity(shared)
     };
-    let joins = |block: u64| {
+    let dirty = |block: u64| {
         locked
             .find(block)
-            .filter(|buffer| !buffer.snapshot().has(WRITE_ERROR))
+            .filter(|buffer| !failed(buffer))
             .and_then(|buffer| Some((buffer, wanted(&locked, shared, buffer, which)?)))
     };
     // Back to where the run starts.
-    let (mut buffer, mut range, mut count) = (first, range, 1usize);
-    while range.start() == 0 && count < most {
-        let Some(previous) = buffer.key().checked_sub(1).and_then(joins) else {
-            break;
-        };
-        if previous.1.end() != block_bytes {
+    let (mut buffer, mut back) = (oldest, merge::Run::new(found, capacity));
+    while let Some((before, piece)) = back.block_before().and_then(dirty) {
+        if !back.push_before(piece) {
             break;
         }
-        (buffer, range) = previous;
-        count = count.saturating_add(1);
+        buffer = before;
     }
-    taken.block = buffer.key();
-    // And forward.
+    // And forward. What begins may be more than what was found, and never less.
+    let mut batch = Batch::new();
+    let mut run: Option<merge::Run> = None;
     loop {
-        // More holds than fit: not now.
         let Some(hold) = locked.hold(buffer) else {
-            locked.move_to(first, DIRTY);
+            // More holds than fit: not now.
+            locked.move_to(oldest, DIRTY);
             break;
         };
-        let Some(range) = begin(&locked, shared, buffer) else {
+        let Some(piece) = begin(&locked, shared, buffer) else {
             break;
         };
-        if taken.batch.is_empty() {
-            taken.start = range.start();
-        }
-        taken.end = range.end();
-        taken.batch.push(hold);
-        if range.end() != block_bytes || taken.batch.len() >= most {
-            break;
-        }
-        let Some((next, range)) = buffer.key().checked_add(1).and_then(joins) else {
-            break;
+        batch.push(hold);
+        let so_far = match &mut run {
+            Some(run) => {
+                run.push_after(piece);
+                run
+            }
+            None => run.insert(merge::Run::new(piece, capacity)),
         };
-        if range.start() != 0 {
-            break;
+        match so_far.block_after().and_then(dirty) {
+            Some((next, piece)) if so_far.joins_after(piece) => buffer = next,
+            _ => break,
         }
-        buffer = next;
     }
-    Some(taken)
+    Some(run.map_or(Taken::Nothing, |run| Taken::Run(batch, run)))
 }
 
 /// Starts writing up to `blocks` dirty blocks. Returns how many. May sleep for bios.
@@ -311,27 +304,27 @@ fn write(table: &Table, which: Which, blocks: usize, op: Op) -> usize {
     let mut left = table.queue_len(DIRTY);
     bio::with_plug(|| {
         while written < blocks {
-            let Some(taken) = take_run(table, which, run_blocks(shared), &mut left) else {
-                break;
+            let (batch, taken) = match take_run(table, which, &mut left) {
+                Some(Taken::Run(batch, taken)) => (batch, taken),
+                Some(Taken::Nothing) => continue,
+                None => break,
             };
-            let count = taken.batch.len();
-            if count == 0 {
-                continue;
-            }
+            let count = taken.blocks();
             left = left.saturating_sub(count.saturating_sub(1));
             written = written.saturating_add(count);
             shared.stats.inc(Event::WriteBio);
             shared.stats.add(Event::WriteBlock, count as u64);
-            for item in taken.batch.iter() {
+            for item in batch.iter() {
                 shared.write_callback.call(item.as_ptr());
             }
+            let first = taken.first();
             let run = Run {
-                batch: taken.batch,
+                batch,
                 sector: shared
-                    .sector(taken.block)
-                    .wrapping_add(u64::from(taken.start) / bio::SECTOR_BYTES as u64),
-                start: taken.start as usize,
-                end: taken.end as usize,
+                    .sector(first.block)
+                    .wrapping_add(u64::from(first.start) / bio::SECTOR_BYTES as u64),
+                start: first.start as usize,
+                end: taken.last().end as usize,
                 block_bytes: shared.block_bytes,
             };
             run.submit(&shared.bios, shared.bdev, op, IOPRIO_DEFAULT);

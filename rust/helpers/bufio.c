@@ -119,6 +119,14 @@ void memscope_helper_counter_inc(void __percpu *counters, unsigned int n)
 	this_cpu_inc(((u64 __percpu *)counters)[n]);
 }
 
+/* macros in linux/percpu-defs.h; the time is in jiffies */
+void memscope_helper_counter_inc_stamp(void __percpu *counters, unsigned int n,
+				       unsigned int stamp)
+{
+	this_cpu_inc(((u64 __percpu *)counters)[n]);
+	this_cpu_write(((u64 __percpu *)counters)[stamp], get_jiffies_64());
+}
+
 /* macro in linux/percpu-defs.h */
 void memscope_helper_counter_add(void __percpu *counters, unsigned int n, u64 delta)
 {
@@ -134,6 +142,17 @@ u64 memscope_helper_counter_sum(void __percpu *counters, unsigned int n)
 	for_each_possible_cpu(cpu)
 		sum += READ_ONCE(((u64 *)per_cpu_ptr(counters, cpu))[n]);
 	return sum;
+}
+
+/* macros in linux/percpu-defs.h and linux/cpumask.h */
+u64 memscope_helper_counter_max(void __percpu *counters, unsigned int n)
+{
+	u64 most = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		most = max(most, READ_ONCE(((u64 *)per_cpu_ptr(counters, cpu))[n]));
+	return most;
 }
 
 /* current->bio_list */

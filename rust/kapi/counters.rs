@@ -8,11 +8,11 @@ use crate::bindings;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
-/// `N` counters.
+/// `N` counters, and the time of the last [`Self::inc_now`].
 ///
 /// # Invariants
 ///
-/// A per-CPU array of `N` words from `memscope_helper_alloc_counters`.
+/// A per-CPU array of `N + 1` words, the last for the time, from `memscope_helper_alloc_counters`.
 pub(crate) struct Counters<const N: usize>(NonNull<core::ffi::c_void>);
 
 // SAFETY: Per-CPU memory may be used and freed from any thread.
@@ -24,7 +24,7 @@ impl<const N: usize> Counters<N> {
     /// Makes counters at zero. May sleep.
     pub(crate) fn new() -> Result<Self> {
         // SAFETY: No requirements; per-CPU memory is zeroed.
-        let raw = unsafe { bindings::memscope_helper_alloc_counters(N as u32) };
+        let raw = unsafe { bindings::memscope_helper_alloc_counters(N as u32 + 1) };
         // INVARIANT: Just allocated.
         Ok(Self(NonNull::new(raw).ok_or(ENOMEM)?))
     }
@@ -36,6 +36,23 @@ impl<const N: usize> Counters<N> {
             // SAFETY: In bounds, by the type invariants.
             unsafe { bindings::memscope_helper_counter_inc(self.0.as_ptr(), n as u32) };
         }
+    }
+
+    /// Adds one and takes note of the time. Any context.
+    #[inline]
+    pub(crate) fn inc_now(&self, n: usize) {
+        if n < N {
+            // SAFETY: In bounds, by the type invariants.
+            unsafe {
+                bindings::memscope_helper_counter_inc_stamp(self.0.as_ptr(), n as u32, N as u32)
+            };
+        }
+    }
+
+    /// Returns the time of the last [`Self::inc_now`] in jiffies, 0 if there was none.
+    pub(crate) fn last_now(&self) -> u64 {
+        // SAFETY: In bounds, by the type invariants.
+        unsafe { bindings::memscope_helper_counter_max(self.0.as_ptr(), N as u32) }
     }
 
     /// Adds `delta`. Any context.

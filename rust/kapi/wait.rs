@@ -7,8 +7,8 @@
 //!
 //! C header: [`include/linux/wait_bit.h`](srctree/include/linux/wait_bit.h)
 
+use super::word::Word;
 use crate::bindings;
-use crate::bufio::policy::word::Word;
 use kernel::sync::atomic::{Acquire, Atomic, Full};
 
 /// A 64-bit atomic word.

@@ -247,6 +247,50 @@ static void w8_minimum(struct bt *t)
 	bt_param_set("max_cache_size_bytes", old);
 }
 
+/*
+ * Three clients share the limit. One only finds what it has, one is idle, and
+ * the third reads more and more: the idle one has to give way first.
+ */
+static void w8_idle_gives_way(struct bt *t)
+{
+	s64 old = bt_param_get("max_cache_size_bytes");
+	struct bufio_client *busy, *idle, *greedy;
+	unsigned int i, kept_busy, kept_idle;
+	struct bufio_buffer *hot;
+
+	if (!bt_row(t, "set", bt_param_set("max_cache_size_bytes", 2 << 20), 0))
+		return;
+	busy = bt_client(t);
+	idle = bt_client(t);
+	greedy = bt_client(t);
+	if (busy && idle && greedy) {
+		for (i = 0; i < 200; i++) {
+			bt_read_is(busy, i, BT_OLD);
+			bt_read_is(idle, i, BT_OLD);
+		}
+		/* Held, so that the busy client never misses. */
+		bt_row(t, "hold", bt_err(bufio_read(busy, 0, &hot)), 0);
+		msleep(4000);	/* the idle time that counts is in seconds */
+		for (i = 0; i < 5000; i++) {
+			bt_read_is(greedy, i % 1000, BT_OLD);
+			bt_cached(busy, 0);
+		}
+		bufio_release(hot);
+		kept_busy = cached_in(busy, 0, 200);
+		kept_idle = cached_in(idle, 0, 200);
+		bt_fig(t, "kept_of_the_busy", kept_busy);
+		bt_fig(t, "kept_of_the_idle", kept_idle);
+		bt_row_ours(t, "the_idle_gave_way", kept_busy >= 2 * kept_idle, 1);
+	}
+	if (busy)
+		bufio_client_destroy(busy);
+	if (idle)
+		bufio_client_destroy(idle);
+	if (greedy)
+		bufio_client_destroy(greedy);
+	bt_param_set("max_cache_size_bytes", old);
+}
+
 #ifdef BT_MEMSCOPE
 static void w8_maximum(struct bt *t)
 {
@@ -442,6 +486,7 @@ const struct bt_case bt_weak[] = {
 	{ "w4_wait", "W4, W5: nobody waits for a write of another block", w4_wait },
 	{ "w7_wake", "W7: no lost wake-ups", w7_wake },
 	{ "w8_minimum", "W8: a client's minimum", w8_minimum },
+	{ "w8_idle_gives_way", "W8: an idle client gives way to a busy one", w8_idle_gives_way },
 	{ "w8_maximum", "W8: a client's maximum", w8_maximum },
 	{ "write_back_age", "dirty data is written at some age", write_back_age },
 	{ "merging", "adjacent blocks in one bio", merging },

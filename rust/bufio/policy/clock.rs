@@ -13,23 +13,10 @@
 //!
 //! `selftests/host` compares hit ratios with dm-bufio's clock and with LRU.
 
-use super::hold::{State, PREFETCHED, REFERENCED};
-use super::word::Word;
+use crate::kapi::rcu_table::hold::Visit;
 
 /// Probation gets one in this many buffers.
 const PROBATION_SHARE: usize = 5;
-
-/// Returns the state word after a use of the buffer.
-///
-/// The first use of a prefetched buffer is what it was prefetched for, and says no more than a miss
-/// would.
-pub(crate) fn touch(word: u64) -> u64 {
-    if word & PREFETCHED != 0 {
-        word & !PREFETCHED
-    } else {
-        word | REFERENCED
-    }
-}
 
 /// The queues of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,28 +25,6 @@ pub(crate) enum Queue {
     Probation,
     /// Of buffers that have been used again.
     Main,
-}
-
-/// What a visit of the hand did to a buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Visit {
-    /// It is dead; the caller owns it.
-    Killed,
-    /// It was used since the last visit.
-    Used,
-    /// It is held, under I/O, or has one of the flags that the evictor refuses.
-    Busy,
-}
-
-/// Visits a buffer: clears the reference bit, or kills the buffer if it was clear.
-pub(crate) fn visit<W: Word>(state: &State<W>, refuse: u64) -> Visit {
-    if state.clear(REFERENCED).has(REFERENCED) {
-        Visit::Used
-    } else if state.try_kill(refuse).is_ok() {
-        Visit::Killed
-    } else {
-        Visit::Busy
-    }
 }
 
 /// The two queues, as the owner of the lists gives them. All under the client lock.
@@ -76,7 +41,7 @@ pub(crate) trait Queues {
     /// Adds a buffer to `queue` as the newest.
     fn push_newest(&mut self, queue: Queue, entry: Self::Entry);
 
-    /// Visits a buffer, see [`visit`].
+    /// Visits a buffer, see [`State::visit`](crate::kapi::rcu_table::hold::State::visit).
     fn visit(&mut self, entry: &Self::Entry) -> Visit;
 }
 

@@ -7,7 +7,7 @@
 //! the range out before it submits; a mark made during the write starts a new range; a failed write
 //! puts its range back.
 
-use super::word::{update, Word};
+use crate::kapi::word::{update, Word};
 
 /// Writes are widened to this many bytes at least (`DM_BUFIO_WRITE_ALIGN`).
 pub(crate) const WRITE_ALIGN_BYTES: u32 = 4096;
@@ -97,7 +97,7 @@ pub(crate) fn write_align(physical_block_bytes: u32) -> u32 {
 
 /// The dirty range of one block.
 ///
-/// The flag that says "dirty" is in the state word ([`super::hold`]). A marker merges here first
+/// The flag that says "dirty" is in the state word ([`hold`](crate::kapi::rcu_table::hold)). A marker merges here first
 /// and sets the flag after; a writer clears the flag first and takes the range after. So a mark is
 /// seen by that writer or leaves the flag set for the next, and a set flag with no range means
 /// "nothing to write".

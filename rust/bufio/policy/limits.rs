@@ -11,7 +11,7 @@
 //! with [`Usage::force`], which cannot be refused: the total never exceeds the larger of the limit
 //! and the reserves.
 
-use super::word::{update, Word};
+use crate::kapi::word::{update, Word};
 
 /// Share of the low memory that the cache may use if nothing is set: 1/50
 /// (`DM_BUFIO_MEMORY_PERCENT`).

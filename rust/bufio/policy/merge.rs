@@ -2,8 +2,6 @@
 
 //! Runs of adjacent blocks, each of which becomes one bio.
 
-use core::iter::Peekable;
-
 /// What one block contributes to a transfer: the bytes `start..end` of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
@@ -13,98 +11,132 @@ pub(crate) struct Piece {
     pub(crate) start: u32,
     /// Byte after the last.
     pub(crate) end: u32,
-    /// Bio segments that these bytes need: one if contiguous in memory, else one for each page.
-    pub(crate) segments: u32,
 }
 
 /// What one bio can take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Capacity {
-    /// Bytes of a block.
-    pub(crate) block_bytes: u32,
-    /// Most bytes of a bio.
-    pub(crate) bytes: u64,
-    /// Most segments of a bio.
-    pub(crate) segments: u32,
-}
-
-/// A run of pieces that are adjacent on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
-    /// Index of the first piece.
-    pub(crate) first: usize,
-    /// Number of pieces; not zero.
-    pub(crate) pieces: usize,
-    /// Block number of the first piece.
-    pub(crate) block: u64,
-    /// First byte in that block.
-    pub(crate) start: u32,
-    /// Bytes of the whole run.
-    pub(crate) bytes: u64,
-    /// Segments of the whole run.
-    pub(crate) segments: u32,
+pub(crate) struct Capacity {
+    block_bytes: u32,
+    blocks: usize,
 }
 
-/// Cuts a sequence of pieces into runs, in order.
-///
-/// Two pieces are in one run when the first reaches the end of its block, the second starts at the
-/// beginning of the next block, and both fit one bio. A piece that exceeds a bio by itself is a run
-/// of its own: the block layer splits it. Pieces that are not sorted give shorter runs, never wrong
-/// ones.
-pub(crate) struct Runs<I: Iterator<Item = Piece>> {
-    pieces: Peekable<I>,
-    capacity: Capacity,
-    next_index: usize,
-}
-
-impl<I: Iterator<Item = Piece>> Runs<I> {
-    /// Makes the iterator.
-    pub(crate) fn new(pieces: I, capacity: Capacity) -> Self {
+impl Capacity {
+    /// Returns what a bio of at most `bytes` and `segments` takes of blocks that need
+    /// `block_segments` each: one block at least, which the block layer splits where it must.
+    pub(crate) fn new(
+        block_bytes: u32,
+        block_segments: usize,
+        bytes: usize,
+        segments: usize,
+    ) -> Self {
+        let by_bytes = usize::try_from(block_bytes)
+            .ok()
+            .and_then(|each| bytes.checked_div(each))
+            .unwrap_or(0);
+        let by_segments = segments.checked_div(block_segments).unwrap_or(0);
         Self {
-            pieces: pieces.peekable(),
+            block_bytes,
+            blocks: by_bytes.min(by_segments).max(1),
+        }
+    }
+
+    /// The same for one block: what failed with others is tried alone.
+    pub(crate) fn alone(self) -> Self {
+        Self { blocks: 1, ..self }
+    }
+
+    /// Returns the most blocks of a run.
+    pub(crate) fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    /// Returns all of a block.
+    pub(crate) fn whole(&self, block: u64) -> Piece {
+        Piece {
+            block,
+            start: 0,
+            end: self.block_bytes,
+        }
+    }
+}
+
+/// Pieces that are adjacent on the device: the first reaches the end of its block, each other one
+/// starts at the beginning of the next block, and all but the last are whole from there on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    capacity: Capacity,
+    first: Piece,
+    last: Piece,
+    blocks: usize,
+}
+
+impl Run {
+    /// Starts a run with one piece.
+    pub(crate) fn new(piece: Piece, capacity: Capacity) -> Self {
+        Self {
             capacity,
-            next_index: 0,
+            first: piece,
+            last: piece,
+            blocks: 1,
         }
     }
-}
 
-impl<I: Iterator<Item = Piece>> Iterator for Runs<I> {
-    type Item = Run;
-
-    fn next(&mut self) -> Option<Run> {
-        let capacity = self.capacity;
-        let mut last = self.pieces.next()?;
-        let mut run = Run {
-            first: self.next_index,
-            pieces: 1,
-            block: last.block,
-            start: last.start,
-            bytes: u64::from(last.end.saturating_sub(last.start)),
-            segments: last.segments,
-        };
-        while let Some((piece, bytes, segments)) = self
-            .pieces
-            .peek()
-            .and_then(|next| joined(&run, &last, next, &capacity))
-        {
-            run.bytes = bytes;
-            run.segments = segments;
-            run.pieces = run.pieces.saturating_add(1);
-            last = piece;
-            self.pieces.next();
-        }
-        self.next_index = self.next_index.saturating_add(run.pieces);
-        Some(run)
+    /// Returns the first piece.
+    pub(crate) fn first(&self) -> Piece {
+        self.first
     }
-}
 
-/// Returns `next` and the size of `run` with it, if it continues the run and fits.
-fn joined(run: &Run, last: &Piece, next: &Piece, capacity: &Capacity) -> Option<(Piece, u64, u32)> {
-    let adjacent = last.end == capacity.block_bytes
-        && next.start == 0
-        && last.block.checked_add(1) == Some(next.block);
-    let bytes = run.bytes.checked_add(u64::from(next.end))?;
-    let segments = run.segments.checked_add(next.segments)?;
-    let fits = bytes <= capacity.bytes && segments <= capacity.segments;
-    (adjacent && fits).then_some((*next, bytes, segments))
+    /// Returns the last piece.
+    pub(crate) fn last(&self) -> Piece {
+        self.last
+    }
+
+    /// Returns the number of pieces.
+    pub(crate) fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    /// Returns the block that may be next, if there can be one.
+    pub(crate) fn block_after(&self) -> Option<u64> {
+        (self.has_room() && self.last.end == self.capacity.block_bytes)
+            .then(|| self.last.block.checked_add(1))
+            .flatten()
+    }
+
+    /// Returns the block that may come before, if there can be one.
+    pub(crate) fn block_before(&self) -> Option<u64> {
+        (self.has_room() && self.first.start == 0)
+            .then(|| self.first.block.checked_sub(1))
+            .flatten()
+    }
+
+    /// Whether `piece` continues the run.
+    pub(crate) fn joins_after(&self, piece: Piece) -> bool {
+        self.block_after() == Some(piece.block) && piece.start == 0
+    }
+
+    /// Adds a piece at the end. Returns false, and changes nothing, if it does not continue the run.
+    pub(crate) fn push_after(&mut self, piece: Piece) -> bool {
+        let joins = self.joins_after(piece);
+        if joins {
+            self.last = piece;
+            self.blocks = self.blocks.saturating_add(1);
+        }
+        joins
+    }
+
+    /// Adds a piece at the start. Returns false, and changes nothing, if the run does not continue it.
+    pub(crate) fn push_before(&mut self, piece: Piece) -> bool {
+        let joins =
+            self.block_before() == Some(piece.block) && piece.end == self.capacity.block_bytes;
+        if joins {
+            self.first = piece;
+            self.blocks = self.blocks.saturating_add(1);
+        }
+        joins
+    }
+
+    fn has_room(&self) -> bool {
+        self.blocks < self.capacity.blocks
+    }
 }

@@ -4,7 +4,7 @@
 //!
 //! Ticks are the caller's coarse clock (jiffies, or seconds).
 
-use super::word::{update, Word};
+use crate::kapi::word::{update, Word};
 
 /// Write-back starts when there are more dirty blocks than this many times the clean ones, as in
 /// dm-bufio.

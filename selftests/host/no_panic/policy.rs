@@ -8,17 +8,26 @@
 mod bufio {
     pub(crate) mod policy;
 }
+#[path = "../../../rust/kapi"]
+mod kapi {
+    pub(crate) mod rcu_table {
+        pub(crate) mod hold;
+    }
+    pub(crate) mod word;
+}
 
 use bufio::policy::{
-    clock::{self, Queue, Queues, Slots, Visit},
+    clock::{self, Queue, Queues, Slots},
     dirty::{self, Range},
-    hold::{self, Change, Released, State},
     ladder::{self, Next, Outcome},
     limits, merge,
-    word::Word,
     writeback::{self, AfterFailure},
 };
 use core::sync::atomic::{AtomicU64, Ordering};
+use kapi::{
+    rcu_table::hold::{self, Change, Released, State, Visit},
+    word::Word,
+};
 
 pub(crate) struct Atomic(AtomicU64);
 
@@ -70,7 +79,7 @@ impl Queues for Hand<'_> {
     }
 
     fn visit(&mut self, entry: &u64) -> Visit {
-        clock::visit(self.0.buffer(*entry), hold::UNCLEAN)
+        self.0.buffer(*entry).visit(hold::UNCLEAN)
     }
 }
 
@@ -189,10 +198,17 @@ pub(crate) fn calls_limits(
 }
 
 #[no_mangle]
-pub(crate) fn calls_merge(pieces: &[merge::Piece], capacity: merge::Capacity) -> u64 {
-    merge::Runs::new(pieces.iter().copied(), capacity).fold(0, |sum, run| {
-        sum ^ run.bytes ^ run.block ^ run.pieces as u64 ^ run.first as u64
-    })
+pub(crate) fn calls_merge(pieces: &[merge::Piece], n: [usize; 4]) -> u64 {
+    let capacity = merge::Capacity::new(n[0] as u32, n[1], n[2], n[3]);
+    let mut run = merge::Run::new(capacity.whole(n[0] as u64), capacity.alone());
+    let mut sum = capacity.blocks();
+    for &piece in pieces {
+        sum ^= usize::from(run.push_after(piece)) ^ usize::from(run.push_before(piece));
+        sum ^= usize::from(run.joins_after(piece)) ^ run.blocks();
+        run = merge::Run::new(piece, capacity);
+    }
+    let next = run.block_after().unwrap_or(1) ^ run.block_before().unwrap_or(2);
+    sum as u64 ^ next ^ run.first().block ^ run.last().block
 }
 
 #[no_mangle]

@@ -3,8 +3,8 @@
 //! The replacement hand: what it takes, what it leaves, and that it ends. `hit_ratio` says how good
 //! it is.
 
-use crate::policy::clock::{evict, visit, Ghosts, Queue, Queues, Search, Visit};
-use crate::policy::hold::{self, State};
+use crate::kapi::rcu_table::hold::{self, State, Visit};
+use crate::policy::clock::{evict, Ghosts, Queue, Queues, Search};
 use crate::words::Plain;
 use proptest::prelude::*;
 use std::cell::Cell;
@@ -47,7 +47,7 @@ impl Queues for Lists {
 
     fn visit(&mut self, entry: &usize) -> Visit {
         self.visits += 1;
-        visit(&self.states[*entry], hold::UNCLEAN)
+        self.states[*entry].visit(hold::UNCLEAN)
     }
 }
 

@@ -5,8 +5,8 @@
 //! The traces are generated from fixed seeds. The cache has 1,000 buffers in each.
 
 use crate::clock::Lists;
+use crate::kapi::rcu_table::hold::{State, PREFETCHED};
 use crate::policy::clock::{evict, Ghosts, Queue, Queues};
-use crate::policy::hold::{State, PREFETCHED};
 use crate::words::Plain;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -231,7 +231,7 @@ impl Ours {
         let ghosts = Ghosts::new(&self.ghosts[..]);
         let buffer = if self.index.len() < BUFFERS {
             self.lists.states.push(State::new(Plain::default()));
-            self.lists.states[self.blocks.len()].set(crate::policy::hold::DEAD);
+            self.lists.states[self.blocks.len()].set(crate::kapi::rcu_table::hold::DEAD);
             self.blocks.push(block);
             self.blocks.len() - 1
         } else {

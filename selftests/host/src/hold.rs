@@ -2,7 +2,7 @@
 
 //! The hold protocol in one thread, against a plain model. `model` has the concurrent part.
 
-use crate::policy::hold::{self, Change, NotHeld, Released, Snapshot, State};
+use crate::kapi::rcu_table::hold::{self, Change, NotHeld, Released, Snapshot, State};
 use crate::words::Plain;
 use proptest::prelude::*;
 

@@ -12,6 +12,13 @@
 mod bufio {
     pub(crate) mod policy;
 }
+#[path = "../../../rust/kapi"]
+mod kapi {
+    pub(crate) mod rcu_table {
+        pub(crate) mod hold;
+    }
+    pub(crate) mod word;
+}
 
 #[cfg(test)]
 use bufio::policy;

@@ -1,115 +1,114 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs of adjacent blocks against a search through all cuts.
+//! Runs of adjacent blocks against the bytes that they stand for.
 
-use crate::policy::merge::{Capacity, Piece, Run, Runs};
+use crate::policy::merge::{Capacity, Piece, Run};
 use proptest::prelude::*;
 
 const BLOCK: u32 = 4;
 
-/// Blocks mostly ascending by one, ranges mostly whole.
-fn pieces() -> impl Strategy<Value = Vec<Piece>> {
-    let step = prop_oneof![6 => Just(1u64), 1 => Just(0), 1 => 2..5u64];
+/// Blocks near each other, ranges mostly whole, to be added at the end or at the start.
+fn pieces() -> impl Strategy<Value = Vec<(Piece, bool)>> {
     let range = prop_oneof![
         4 => Just((0, BLOCK)),
         1 => (0..BLOCK, 1..=BLOCK).prop_filter("empty", |(a, b)| a < b),
     ];
-    (
-        0..50u64,
-        proptest::collection::vec((step, range, 1..4u32), 0..40),
-    )
-        .prop_map(|(first, list)| {
-            let mut block = first;
-            list.into_iter()
-                .map(|(step, (start, end), segments)| {
-                    block += step;
-                    Piece {
-                        block,
-                        start,
-                        end,
-                        segments,
-                    }
-                })
-                .collect()
-        })
+    let offset = prop_oneof![4 => Just(1u64), 1 => 0..4u64];
+    proptest::collection::vec((offset, range, any::<bool>()), 1..40).prop_map(|list| {
+        let (mut low, mut high) = (100u64, 100u64);
+        list.into_iter()
+            .map(|(offset, (start, end), after)| {
+                let block = if after { high + offset } else { low - offset };
+                low = low.min(block);
+                high = high.max(block);
+                (Piece { block, start, end }, after)
+            })
+            .collect()
+    })
 }
 
-fn runs(pieces: &[Piece], capacity: Capacity) -> Vec<Run> {
-    Runs::new(pieces.iter().copied(), capacity).collect()
+/// The device bytes of pieces, in order.
+fn bytes(pieces: &[Piece]) -> Vec<u64> {
+    pieces
+        .iter()
+        .flat_map(|p| (p.start..p.end).map(|b| p.block * u64::from(BLOCK) + u64::from(b)))
+        .collect()
 }
 
 /// Whether `pieces` may be one bio: every byte after the first follows the one before on the
-/// device.
-fn legal(pieces: &[Piece], capacity: &Capacity) -> bool {
-    let mut bytes = Vec::new();
-    for p in pieces {
-        bytes.extend((p.start..p.end).map(|b| p.block * u64::from(BLOCK) + u64::from(b)));
-    }
-    let segments: u32 = pieces.iter().map(|p| p.segments).sum();
-    let consecutive = bytes.windows(2).all(|w| w[1] == w[0] + 1)
-        // A block has one buffer, so two pieces of it are no run, even where the bytes are.
-        && pieces.windows(2).all(|w| w[1].block != w[0].block);
-    let fits = bytes.len() as u64 <= capacity.bytes && segments <= capacity.segments;
-    pieces.len() == 1 || (consecutive && fits)
+/// device, each block is there once, and there are not too many.
+fn legal(pieces: &[Piece], most: usize) -> bool {
+    bytes(pieces).windows(2).all(|w| w[1] == w[0] + 1)
+        && pieces.windows(2).all(|w| w[1].block != w[0].block)
+        && pieces.len() <= most
 }
 
 proptest! {
-    /// Rule: runs cover the input in order, each is one legal bio, and none could have been longer.
+    /// Rule: a run takes exactly the pieces with which it stays one legal bio, at either end.
     #[test]
-    fn runs_are_legal_and_longest(list in pieces(), bytes in 1..40u64, segments in 1..20u32) {
-        let capacity = Capacity { block_bytes: BLOCK, bytes, segments };
-        let mut next = 0;
-        for run in runs(&list, capacity) {
-            prop_assert_eq!(run.first, next);
-            prop_assert!(run.pieces > 0);
-            let of = &list[run.first..run.first + run.pieces];
-            prop_assert!(legal(of, &capacity));
-            prop_assert_eq!(run.block, of[0].block);
-            prop_assert_eq!(run.start, of[0].start);
-            prop_assert_eq!(run.bytes, of.iter().map(|p| u64::from(p.end - p.start)).sum::<u64>());
-            prop_assert_eq!(run.segments, of.iter().map(|p| p.segments).sum::<u32>());
-            next += run.pieces;
-            if next < list.len() {
-                prop_assert!(!legal(&list[run.first..=next], &capacity), "stopped early at {next}");
+    fn a_run_takes_what_is_legal(list in pieces(), most in 1..12usize) {
+        let capacity = Capacity::new(BLOCK, 1, most * BLOCK as usize, usize::MAX);
+        let mut model = vec![list[0].0];
+        let mut run = Run::new(list[0].0, capacity);
+        for &(piece, after) in &list[1..] {
+            let mut longer = model.clone();
+            longer.insert(if after { longer.len() } else { 0 }, piece);
+            let wanted = legal(&longer, most);
+            if after {
+                prop_assert_eq!(run.joins_after(piece), wanted);
             }
+            let took = if after { run.push_after(piece) } else { run.push_before(piece) };
+            prop_assert_eq!(took, wanted, "{:?} to {:?}", piece, model);
+            if took {
+                model = longer;
+            }
+            prop_assert_eq!(run.blocks(), model.len());
+            prop_assert_eq!(run.first(), model[0]);
+            prop_assert_eq!(run.last(), model[model.len() - 1]);
         }
-        prop_assert_eq!(next, list.len());
     }
 
-    /// Rule: unsorted input gives shorter runs, never wrong ones.
+    /// Rule: the block that is asked for is one that could join, and none is asked for in vain.
     #[test]
-    fn unsorted_input_is_never_merged_wrongly(mut list in pieces(), seed in any::<u64>()) {
-        for i in (1..list.len()).rev() {
-            list.swap(i, (seed.rotate_left(i as u32) % (i as u64 + 1)) as usize);
+    fn the_neighbours_named_can_join(list in pieces(), most in 1..12usize) {
+        let capacity = Capacity::new(BLOCK, 1, most * BLOCK as usize, usize::MAX);
+        let mut run = Run::new(list[0].0, capacity);
+        for &(piece, _) in &list[1..] {
+            run.push_after(piece);
+            for (block, after) in [(run.block_after(), true), (run.block_before(), false)] {
+                let mut longer = run;
+                let took = block.is_some_and(|block| {
+                    let whole = capacity.whole(block);
+                    if after { longer.push_after(whole) } else { longer.push_before(whole) }
+                });
+                prop_assert_eq!(took, block.is_some());
+            }
         }
-        let capacity = Capacity { block_bytes: BLOCK, bytes: 64, segments: 64 };
-        for run in runs(&list, capacity) {
-            prop_assert!(legal(&list[run.first..run.first + run.pieces], &capacity));
+    }
+
+    /// Rule: a run fits the bio in bytes and in segments, and is never empty.
+    #[test]
+    fn capacity_is_the_smaller(block in 1..10_000u32, each in 1..50usize, bytes in 0..1_000_000usize,
+                               segments in 0..500usize) {
+        let blocks = Capacity::new(block, each, bytes, segments).blocks();
+        prop_assert!(blocks >= 1);
+        if blocks > 1 {
+            prop_assert!(blocks * block as usize <= bytes && blocks * each <= segments);
         }
+        let more = blocks + 1;
+        prop_assert!(more * block as usize > bytes || more * each > segments);
+        prop_assert_eq!(Capacity::new(block, each, bytes, segments).alone().blocks(), 1);
     }
 }
 
-/// Rule: the end of the number space does not wrap into block 0.
+/// Rule: the ends of the number space have no neighbour beyond.
 #[test]
 fn the_last_block_has_no_successor() {
-    let whole = |block| Piece {
-        block,
-        start: 0,
-        end: BLOCK,
-        segments: 1,
-    };
-    let capacity = Capacity {
-        block_bytes: BLOCK,
-        bytes: u64::MAX,
-        segments: u32::MAX,
-    };
-    assert_eq!(
-        runs(&[whole(u64::MAX - 1), whole(u64::MAX), whole(0)], capacity).len(),
-        2
-    );
-    let heavy = Piece {
-        segments: u32::MAX,
-        ..whole(1)
-    };
-    assert_eq!(runs(&[whole(0), heavy], capacity).len(), 2);
+    let capacity = Capacity::new(BLOCK, 1, 1 << 20, 256);
+    let mut last = Run::new(capacity.whole(u64::MAX), capacity);
+    assert_eq!(last.block_after(), None);
+    assert!(!last.push_after(capacity.whole(0)));
+    let mut first = Run::new(capacity.whole(0), capacity);
+    assert_eq!(first.block_before(), None);
+    assert!(!first.push_before(capacity.whole(u64::MAX)));
 }

@@ -3,8 +3,8 @@
 //! The lock-free rules under the model checker: every interleaving of two or three threads, with
 //! the values that weakly ordered memory may show.
 
+use crate::kapi::rcu_table::hold::{self, Change, Released, State, Waiters};
 use crate::policy::dirty::{Dirty, Range};
-use crate::policy::hold::{self, Change, Released, State, Waiters};
 use crate::policy::limits::{admit, Usage};
 use crate::policy::writeback::ErrorLatch;
 use crate::words::Loom;

@@ -2,8 +2,8 @@
 
 //! The atomic word of the policy files, for one thread and for the model checker.
 
+use crate::kapi::word::Word;
 use crate::policy::clock::Slots;
-use crate::policy::word::Word;
 use std::cell::Cell;
 
 /// A word for tests with one thread.

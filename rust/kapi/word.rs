@@ -5,10 +5,20 @@
 //! The kernel implements it with `kernel::sync::atomic`, the host tests with `core` atomics and
 //! with the model checker's, so that all three run the same code.
 
+#![deny(unsafe_code)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+
 /// A 64-bit atomic.
 ///
 /// Every read-modify-write is fully ordered, as `smp_mb()` on both sides: the wake-up rules of
-/// [`super::hold`] pair a write of one word with a read of another, which acquire and release do
+/// [`super::rcu_table::hold`] pair a write of one word with a read of another, which acquire and release do
 /// not order.
 pub(crate) trait Word {
     /// Reads the word. Later accesses stay after the read.

@@ -18,7 +18,17 @@
 //! same exchange, and if told `wake` wakes all sleepers of the word after it. To wait for any
 //! buffer of a client: [`Waiters`].
 
-use super::word::{update, Word};
+#![deny(unsafe_code)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+
+use crate::kapi::word::{update, Word};
 
 /// Taken away by an evictor; nobody can hold it.
 pub(crate) const DEAD: u64 = 1 << 0;
@@ -26,9 +36,9 @@ pub(crate) const DEAD: u64 = 1 << 0;
 pub(crate) const READING: u64 = 1 << 1;
 /// A write is in flight.
 pub(crate) const WRITING: u64 = 1 << 2;
-/// Has a dirty range, see [`super::dirty`].
+/// Has a dirty range, which the owner keeps.
 pub(crate) const DIRTY: u64 = 1 << 3;
-/// Used since the replacement hand last passed, see [`super::clock`].
+/// Used since the replacement hand last passed, as the replacement policy wants to know.
 pub(crate) const REFERENCED: u64 = 1 << 4;
 /// Brought in by a prefetch and not yet used.
 pub(crate) const PREFETCHED: u64 = 1 << 5;
@@ -69,6 +79,29 @@ impl Snapshot {
     fn without_holds(self) -> Self {
         Self(self.0 & FLAGS)
     }
+}
+
+/// Returns the state word after a use of the buffer.
+///
+/// The first use of a prefetched buffer is what it was prefetched for, and says no more than a miss
+/// would.
+pub(crate) fn touch(word: u64) -> u64 {
+    if word & PREFETCHED != 0 {
+        word & !PREFETCHED
+    } else {
+        word | REFERENCED
+    }
+}
+
+/// What a visit of the replacement hand did to a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Visit {
+    /// It is dead; the caller owns it.
+    Killed,
+    /// It was used since the last visit.
+    Used,
+    /// It is held, under I/O, or has one of the flags that the evictor refuses.
+    Busy,
 }
 
 /// Why a buffer was not held.
@@ -192,11 +225,11 @@ impl<W: Word> State<W> {
 
     /// Holds a buffer that was found under RCU, unless it is dead or has a flag of `refuse`.
     ///
-    /// A hit is recorded for replacement by [`super::clock::touch`], in the same exchange.
+    /// A hit is recorded for replacement by [`touch`], in the same exchange.
     pub(crate) fn try_hold(&self, refuse: u64) -> Result<Snapshot, NotHeld> {
         update(&self.0, |word| {
             let word = (word & (DEAD | refuse) == 0).then_some(word)?;
-            super::clock::touch(word).checked_add(ONE_HOLD)
+            touch(word).checked_add(ONE_HOLD)
         })
         .map(Snapshot)
         .map_err(|word| {
@@ -265,6 +298,17 @@ impl<W: Word> State<W> {
         })
         .map(Snapshot)
         .map_err(Snapshot)
+    }
+
+    /// Visits a buffer: clears the reference bit, or kills the buffer if it was clear.
+    pub(crate) fn visit(&self, refuse: u64) -> Visit {
+        if self.clear(REFERENCED).has(REFERENCED) {
+            Visit::Used
+        } else if self.try_kill(refuse).is_ok() {
+            Visit::Killed
+        } else {
+            Visit::Busy
+        }
     }
 
     /// Gives a buffer that the caller killed a new life with one hold and `flags`.

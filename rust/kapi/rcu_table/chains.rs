@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The chains of a table: finding an object, with and without the lock, and growth.
+
+use super::{
+    entry::{Entry, Hold},
+    hold::NotHeld,
+    load_acquire, read_once, Kind, Link, Table,
+};
+use crate::{bindings, kapi::gfp::Gfp};
+use core::{marker::PhantomData, ptr::NonNull};
+use kernel::{
+    sync::atomic::{Relaxed, Release},
+    types::NotThreadSafe,
+};
+
+/// Buckets of the first segment.
+pub(super) const FIRST_BUCKETS: usize = 64;
+const FIRST_SHIFT: u32 = FIRST_BUCKETS.ilog2();
+/// Segment `n` doubles the buckets: enough for 2^31 of them.
+pub(super) const SEGMENTS: usize = 26;
+
+pub(super) type Bucket<K> = Link<K>;
+/// An RCU read-side section, as [`kernel::sync::rcu::Guard`] is, but without the C function around the
+/// C function where no debugging needs it.
+///
+/// # Invariants
+///
+/// The section lasts while this exists.
+struct ReadLock(NotThreadSafe);
+
+#[cfg(all(
+    CONFIG_PREEMPT_RCU,
+    not(CONFIG_DEBUG_LOCK_ALLOC),
+    not(CONFIG_PROVE_RCU)
+))]
+use kernel::bindings::{__rcu_read_lock as rcu_read_lock, __rcu_read_unlock as rcu_read_unlock};
+#[cfg(not(all(
+    CONFIG_PREEMPT_RCU,
+    not(CONFIG_DEBUG_LOCK_ALLOC),
+    not(CONFIG_PROVE_RCU)
+)))]
+use kernel::bindings::{rcu_read_lock, rcu_read_unlock};
+
+impl ReadLock {
+    #[inline(always)]
+    fn new() -> Self {
+        // SAFETY: No requirements.
+        unsafe { rcu_read_lock() };
+        // INVARIANT: Just entered.
+        Self(NotThreadSafe)
+    }
+}
+
+impl Drop for ReadLock {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants.
+        unsafe { rcu_read_unlock() };
+    }
+}
+
+/// Spreads keys: adjacent ones fall into different buckets.
+#[inline]
+pub(super) fn hash(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
+}
+
+/// Returns the segment of a bucket and its place there.
+#[inline]
+pub(super) fn place(bucket: usize) -> (usize, usize) {
+    if bucket < FIRST_BUCKETS {
+        return (0, bucket);
+    }
+    // Unchecked arithmetic in the lookup: the logarithm is `FIRST_SHIFT` at least.
+    let log = (usize::BITS - 1).wrapping_sub(bucket.leading_zeros());
+    let segment = log.wrapping_sub(FIRST_SHIFT).wrapping_add(1);
+    (
+        segment as usize,
+        bucket.wrapping_sub(1usize.wrapping_shl(log)),
+    )
+}
+
+/// Returns the number of buckets of a segment.
+fn segment_len(segment: usize) -> usize {
+    if segment == 0 {
+        FIRST_BUCKETS
+    } else {
+        FIRST_BUCKETS << (segment - 1)
+    }
+}
+
+/// Allocates `len` empty chains.
+pub(super) fn alloc_segment<K: Kind>(len: usize, gfp: Gfp) -> Option<NonNull<Bucket<K>>> {
+    let bytes = len.checked_mul(size_of::<Bucket<K>>())?;
+    // SAFETY: Any size and flags are allowed; zeroed memory is an array of null links.
+    let memory = unsafe { bindings::memscope_helper_kvzalloc(bytes, gfp.as_raw()) };
+    NonNull::new(memory.cast())
+}
+
+/// What a lookup found.
+pub(crate) enum Found<'t, K: Kind> {
+    /// The object.
+    Held(Hold<'t, K>),
+    /// The object is there, with a flag that the caller refuses.
+    Refused,
+    /// Nothing.
+    Absent,
+}
+
+impl<K: Kind> Table<K> {
+    #[inline]
+    pub(super) fn bucket_index(buckets: usize, hash: usize) -> usize {
+        // `buckets` is not zero.
+        let mask = usize::MAX.wrapping_shr(buckets.wrapping_sub(1).leading_zeros());
+        let index = hash & mask;
+        if index < buckets {
+            index
+        } else {
+            index & (mask >> 1)
+        }
+    }
+
+    /// Returns a chain's start.
+    ///
+    /// # Safety
+    ///
+    /// `index` is below some value that `buckets` has had.
+    #[inline]
+    pub(super) unsafe fn bucket(&self, index: usize) -> &Bucket<K> {
+        let (segment, offset) = place(index);
+        // SAFETY: `index` is below 2^31, so `segment` is below `SEGMENTS`.
+        let segment = unsafe { self.segments.get_unchecked(segment) };
+        let start = read_once(segment);
+        // SAFETY: By the type invariants the segment is allocated and has this bucket.
+        unsafe { &*start.add(offset) }
+    }
+
+    /// Looks `key` up without a lock. May miss an object that is there.
+    #[inline(always)]
+    fn find_rcu<'t>(&'t self, key: u64, refuse: u64, _rcu: &ReadLock) -> Found<'t, K> {
+        let buckets = load_acquire(&self.buckets);
+        let index = Self::bucket_index(buckets, hash(key));
+        // SAFETY: Below `buckets`.
+        let mut link = read_once(unsafe { self.bucket(index) });
+        // SAFETY: Chains hold objects of the slab, whose memory stays under RCU what it is.
+        while let Some(entry) = unsafe { link.as_ref() } {
+            if read_once(&entry.key) == key {
+                return self.try_hold(entry, key, refuse);
+            }
+            link = read_once(&entry.chain);
+        }
+        Found::Absent
+    }
+
+    /// Holds an object that was found by `key`.
+    #[inline(always)]
+    fn try_hold<'t>(&'t self, entry: &Entry<K>, key: u64, refuse: u64) -> Found<'t, K> {
+        match entry.state.try_hold(refuse) {
+            Ok(_) => {
+                // INVARIANT: Held just now, and not dead.
+                let hold = Hold {
+                    entry: NonNull::from(entry),
+                    _table: PhantomData,
+                };
+                // Another life may have begun between the comparison and the hold.
+                if hold.key() == key {
+                    Found::Held(hold)
+                } else {
+                    Found::Absent
+                }
+            }
+            Err(NotHeld::Dead) => Found::Absent,
+            Err(NotHeld::Flagged | NotHeld::Full) => Found::Refused,
+        }
+    }
+
+    /// Looks `key` up and holds what is there. Any context but a hard interrupt.
+    pub(crate) fn get(&self, key: u64, refuse: u64) -> Found<'_, K> {
+        let rcu = ReadLock::new();
+        let found = self.find_rcu(key, refuse, &rcu);
+        drop(rcu);
+        match found {
+            Found::Absent => self.get_locked(key, refuse),
+            found => found,
+        }
+    }
+
+    /// Holds what is there for `key`, unless it has a flag of `refuse`, if that is found without a lock.
+    /// Any context.
+    #[inline(always)]
+    pub(crate) fn get_fast(&self, key: u64, refuse: u64) -> Option<Hold<'_, K>> {
+        let rcu = ReadLock::new();
+        let found = self.find_rcu(key, refuse, &rcu);
+        drop(rcu);
+        match found {
+            Found::Held(hold) => Some(hold),
+            Found::Refused | Found::Absent => None,
+        }
+    }
+
+    /// As [`Self::get`], in any context, but may miss an object that is there.
+    pub(crate) fn get_lockless(&self, key: u64, refuse: u64) -> Found<'_, K> {
+        self.find_rcu(key, refuse, &ReadLock::new())
+    }
+
+    /// Whether `key` is there, with no flag of `refuse`, at some moment.
+    pub(crate) fn contains(&self, key: u64, refuse: u64) -> bool {
+        self.lock()
+            .find(key)
+            .is_some_and(|entry| !entry.snapshot().has(refuse))
+    }
+
+    #[cold]
+    fn get_locked(&self, key: u64, refuse: u64) -> Found<'_, K> {
+        let locked = self.lock();
+        match locked.find(key) {
+            Some(entry) => self.try_hold(entry, key, refuse),
+            None => Found::Absent,
+        }
+    }
+
+    /// Allocates more chains if the next insertions will need them; does without where memory is short.
+    ///
+    /// `charge` is asked for the bytes.
+    pub(crate) fn grow(&self, gfp: Gfp, charge: impl FnOnce(usize) -> bool) {
+        let buckets = self.buckets.load(Relaxed);
+        if self.entries.load(Relaxed) < buckets {
+            return;
+        }
+        let (segment, _) = place(buckets);
+        let Some(slot) = self.segments.get(segment) else {
+            return;
+        };
+        if !slot.load(Relaxed).is_null() {
+            return;
+        }
+        let len = segment_len(segment);
+        let bytes = len * size_of::<Bucket<K>>();
+        let Some(new) = alloc_segment::<K>(len, gfp) else {
+            return;
+        };
+        let installed = {
+            let _locked = self.lock();
+            let free = slot.load(Relaxed).is_null() && charge(bytes);
+            if free {
+                // INVARIANT: Zeroed. Release: the zeroes come before the pointer.
+                slot.store(new.as_ptr(), Release);
+                self.segment_bytes.fetch_add(bytes, Relaxed);
+            }
+            free
+        };
+        if !installed {
+            // SAFETY: From `alloc_segment`, and nobody else has it.
+            unsafe { bindings::kvfree(new.as_ptr().cast()) };
+        }
+    }
+}

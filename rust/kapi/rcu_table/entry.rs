@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Objects of a table, and who may touch them: [`Entry`], [`Hold`], [`Owned`].
+
+use super::{
+    hold::{self, Change, Released, Snapshot, State},
+    read_once, Kind, Link, Table,
+};
+use crate::{bindings, kapi::wait::Word64};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    mem::{ManuallyDrop, MaybeUninit},
+    ops::Deref,
+    ptr::{self, NonNull},
+};
+use kernel::sync::{
+    atomic::{Atomic, Relaxed},
+    Arc,
+};
+
+pub(super) const NO_QUEUE: i8 = -1;
+
+/// An object.
+///
+/// # Invariants
+///
+/// - `data` is initialised from [`Table::allocate`] until its [`Owned`] is dropped.
+/// - While `queue` is not [`NO_QUEUE`] the object is in one chain and in that queue of `table`, and
+///   its links point to objects of which this is true as well.
+#[repr(C)]
+pub(crate) struct Entry<K: Kind> {
+    // What a lookup touches comes first.
+    pub(super) state: State<Word64>,
+    pub(super) key: Atomic<u64>,
+    pub(super) chain: Link<K>,
+    pub(super) data: UnsafeCell<MaybeUninit<K::Data>>,
+    pub(super) table: Atomic<*const Table<K>>,
+    pub(super) prev: Link<K>,
+    pub(super) next: Link<K>,
+    // Next in a batch; belongs to whoever has the batch.
+    pub(super) batch: Link<K>,
+    // Next of those that were put aside; `unlisted()` while this one is not.
+    pub(super) aside: Link<K>,
+    meta: K::Meta,
+    pub(super) queue: Atomic<i8>,
+}
+
+// SAFETY: `data` is reached only by holders, as `&Data` (`Data: Sync`), and by the owner, as
+// `&mut Data` (`Data: Send`); the rest is atomic or `Sync`.
+unsafe impl<K: Kind> Sync for Entry<K> {}
+
+impl<K: Kind> Entry<K> {
+    /// Returns the state word's present value.
+    #[inline]
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.state.snapshot()
+    }
+
+    /// Performs a change of flags if it applies; see [`State::change`]. Not of the flag that says dead.
+    pub(crate) fn change(&self, change: Change) -> Result<bool, Snapshot> {
+        if (change.set | change.clear) & hold::DEAD != 0 {
+            return Err(self.snapshot());
+        }
+        self.state.change(change)
+    }
+
+    /// Marks the object dirty and says whether it was clean; see [`State::set_dirty`].
+    #[inline]
+    pub(crate) fn set_dirty(&self) -> bool {
+        self.state.set_dirty()
+    }
+
+    /// Returns the key, which changes only while nobody holds the object.
+    #[inline]
+    pub(crate) fn key(&self) -> u64 {
+        // Ordered by the exchange that made the hold, where there is one.
+        read_once(&self.key)
+    }
+
+    /// Returns the metadata.
+    #[inline]
+    pub(crate) fn meta(&self) -> &K::Meta {
+        &self.meta
+    }
+
+    /// Sleeps, as in I/O, until no flag of `flags` is set.
+    pub(crate) fn wait_clear(&self, flags: u64) {
+        while self.state.ask_wake(|now| now.has(flags)) {
+            self.state.word().wait_clear_io(hold::WAITED);
+        }
+    }
+
+    /// Wakes those who sleep in [`Self::wait_clear`].
+    pub(crate) fn wake(&self) {
+        self.state.word().wake();
+    }
+}
+
+/// A hold: keeps the object in its present life.
+///
+/// Forgetting it keeps the object for ever; nothing else happens.
+///
+/// # Invariants
+///
+/// `entry` is an object with a hold of this value's own in its state word, and was live when that was
+/// taken.
+#[must_use = "the hold ends at once when unused"]
+pub(crate) struct Hold<'t, K: Kind> {
+    pub(super) entry: NonNull<Entry<K>>,
+    pub(super) _table: PhantomData<&'t Table<K>>,
+}
+
+// SAFETY: A hold is a count in an atomic word; any thread may end it and use what it gives, which is
+// `Sync`.
+unsafe impl<K: Kind> Send for Hold<'_, K> {}
+// SAFETY: `&Hold` gives `&Entry`, which is `Sync`, and `&Data`, which is `Sync`.
+unsafe impl<K: Kind> Sync for Hold<'_, K> {}
+
+impl<'t, K: Kind> Hold<'t, K> {
+    /// Returns the data of this life.
+    #[inline]
+    pub(crate) fn data(&self) -> &K::Data {
+        let data = self.data.get();
+        // SAFETY: The object is live, so its data is initialised, and nobody has exclusive access
+        // before this hold ends: an object with a hold is not killed.
+        unsafe { (*data).assume_init_ref() }
+    }
+
+    /// Returns what belongs to the table.
+    #[inline]
+    pub(crate) fn shared(&self) -> &'t K::Shared {
+        &self.table().shared
+    }
+
+    /// Returns the table.
+    #[inline]
+    pub(crate) fn table(&self) -> &'t Table<K> {
+        // Relaxed: does not change in one life.
+        let table = read_once(&self.table);
+        // SAFETY: A live object keeps its table: see `Table::allocate`.
+        unsafe { &*table }
+    }
+
+    /// Gives up the value for a pointer from which [`Self::from_raw`] makes it again.
+    #[inline]
+    pub(crate) fn into_raw(self) -> NonNull<Entry<K>> {
+        ManuallyDrop::new(self).entry
+    }
+
+    /// Makes the value again.
+    ///
+    /// # Safety
+    ///
+    /// `entry` came from [`Self::into_raw`], and this is called once for that. The table lives for
+    /// `'t`.
+    #[inline]
+    pub(crate) unsafe fn from_raw(entry: NonNull<Entry<K>>) -> Self {
+        // INVARIANT: Taken over from the value that was given up.
+        Self {
+            entry,
+            _table: PhantomData,
+        }
+    }
+
+    /// Takes another hold.
+    pub(crate) fn another(&self) -> Option<Self> {
+        // INVARIANT: A hold is taken here, of a live object.
+        self.state.try_pin().then(|| Self {
+            entry: self.entry,
+            _table: PhantomData,
+        })
+    }
+
+    /// Ends the hold without looking whether anybody waits for the object to be unheld.
+    ///
+    /// Returns what the release ended, for a caller that looks later.
+    #[inline]
+    pub(crate) fn release(self) -> Released {
+        let this = ManuallyDrop::new(self);
+        let released = this.state.release();
+        if let Released::Last { wake: true, .. } = released {
+            // The word is only a key here: nothing is read from it.
+            this.wake();
+        }
+        released
+    }
+}
+
+impl<K: Kind> Deref for Hold<'_, K> {
+    type Target = Entry<K>;
+
+    #[inline]
+    fn deref(&self) -> &Entry<K> {
+        // SAFETY: By the type invariants the object is live while this value exists.
+        unsafe { self.entry.as_ref() }
+    }
+}
+
+impl<K: Kind> Drop for Hold<'_, K> {
+    #[inline]
+    fn drop(&mut self) {
+        let shared = self.shared();
+        match self.state.release() {
+            Released::Last { wake, .. } => {
+                if wake {
+                    self.wake();
+                }
+                K::unheld(shared);
+            }
+            Released::Shared | Released::Killed { .. } => (),
+            Released::NotHeld => {
+                kernel::warn_on!(true);
+            }
+        }
+    }
+}
+
+/// An object outside the table.
+///
+/// # Invariants
+///
+/// `entry` was allocated from the slab of its table, is dead and in no chain or queue, and there is one
+/// `Owned` of it.
+pub(crate) struct Owned<K: Kind> {
+    pub(super) entry: NonNull<Entry<K>>,
+    pub(super) _data: PhantomData<K>,
+}
+
+// SAFETY: Exclusive access to an object; its parts are `Send`.
+unsafe impl<K: Kind> Send for Owned<K> {}
+
+impl<K: Kind> Owned<K> {
+    /// Returns the data.
+    pub(crate) fn data(&self) -> &K::Data {
+        let data = self.data.get();
+        // SAFETY: By the type invariants nobody else reaches the data, which is initialised.
+        unsafe { (*data).assume_init_ref() }
+    }
+
+    /// Returns the table.
+    pub(crate) fn table(&self) -> &Table<K> {
+        // Relaxed: does not change in one life.
+        let table = self.table.load(Relaxed);
+        // SAFETY: The object keeps its table: see `Table::allocate`.
+        unsafe { &*table }
+    }
+
+    /// Returns a pointer that names the object in callbacks.
+    pub(crate) fn as_ptr(&self) -> *mut Entry<K> {
+        self.entry.as_ptr()
+    }
+}
+
+impl<K: Kind> Deref for Owned<K> {
+    type Target = Entry<K>;
+
+    fn deref(&self) -> &Entry<K> {
+        // SAFETY: By the type invariants the object is allocated; stray readers only use what is
+        // atomic.
+        unsafe { self.entry.as_ref() }
+    }
+}
+
+impl<K: Kind> Drop for Owned<K> {
+    fn drop(&mut self) {
+        // Relaxed: does not change in one life.
+        let table = self.table.load(Relaxed);
+        // SAFETY: The data is initialised, nobody else reaches it, and it is not used again.
+        let data = unsafe { (*self.data.get()).assume_init_read() };
+        // SAFETY: `allocate` left a reference of the table with the object.
+        let table = unsafe { Arc::from_raw(table) };
+        K::dispose(&table.shared, data);
+        // SAFETY: The object is of this slab, and out of reach but for readers under RCU, who find
+        // it dead.
+        unsafe { bindings::kmem_cache_free(table.slab.0.as_ptr(), self.entry.as_ptr().cast()) };
+        table.objects.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Makes an object of a new slab page: dead, and in no chain or queue.
+///
+/// # Safety
+///
+/// `object` is the memory of an [`Entry<K>`] that nobody else uses.
+pub(super) unsafe extern "C" fn construct<K: Kind>(object: *mut core::ffi::c_void) {
+    let entry: *mut Entry<K> = object.cast();
+    // SAFETY: By the function's contract. `data` stays uninitialised: there is no life yet.
+    unsafe {
+        entry.write(Entry {
+            state: State::new(Word64::new(hold::DEAD)),
+            key: Atomic::new(u64::MAX),
+            chain: Atomic::new(ptr::null_mut()),
+            data: UnsafeCell::new(MaybeUninit::uninit()),
+            table: Atomic::new(ptr::null()),
+            prev: Atomic::new(ptr::null_mut()),
+            next: Atomic::new(ptr::null_mut()),
+            batch: Atomic::new(ptr::null_mut()),
+            aside: Atomic::new(unlisted()),
+            meta: K::new_meta(),
+            queue: Atomic::new(NO_QUEUE),
+        })
+    };
+}
+
+/// What [`Entry::aside`] is while the object is not put aside: no object's address.
+pub(super) fn unlisted<K: Kind>() -> *mut Entry<K> {
+    ptr::without_provenance_mut(1)
+}
