@@ -190,6 +190,10 @@ impl<K: Kind> Table<K> {
             }),
             GFP_KERNEL,
         )
+        .inspect_err(|_| {
+            // SAFETY: From `alloc_segment`; the table that was to own it has not come to be.
+            unsafe { bindings::kvfree(first.as_ptr().cast()) }
+        })
     }
 
     /// Returns the memory of one object with `aux_bytes` behind it.
