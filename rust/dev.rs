@@ -7,43 +7,59 @@
 mod abi;
 mod call;
 mod marks;
+mod probes;
+mod status;
 mod user;
 
 use crate::kapi::{
+    debugfs,
+    later::Later,
     miscdev,
     pid::Pid,
     task::{self, Flags},
-    task_events::Listener,
     task_work::{Drain, Notify},
     thread::{self, Process},
 };
 use kernel::{
     fs::File,
     miscdevice::{MiscDevice, MiscDeviceRegistration},
-    new_mutex,
     prelude::*,
-    sync::{Arc, Mutex},
+    seq_file::SeqFile,
+    sync::Arc,
     uaccess::UserSlice,
 };
-use marks::{FileId, Registry, Request, Target};
+use marks::{FileId, Origin, Registry, Request, Target};
+use probes::{Needed, Probes};
+use status::Flushers;
 
 /// The registered device.
 ///
 /// Unloading finds no open file and no work under way, since either keeps the module loaded.
 #[pin_data]
 pub(crate) struct Registration {
+    // First, so that nobody looks any more.
+    #[pin]
+    _flushers: debugfs::File<Flushers>,
     #[pin]
     _misc: miscdev::Registration<Flusher>,
+    _shared: Teardown,
     // Dropped last: the last work may just be returning.
     _drain: Drain,
 }
 
 /// Registers `/dev/memscope`, mode 0600: every open file holds the module.
-pub(crate) fn register(module: &'static ThisModule) -> impl PinInit<Registration, Error> {
+///
+/// What there is to see of it is in `debugfs`.
+pub(crate) fn register(
+    module: &'static ThisModule,
+    debugfs: Arc<debugfs::Dir>,
+) -> impl PinInit<Registration, Error> {
     pin_init::pin_init_scope(move || {
         let shared = Shared::new()?;
         Ok(try_pin_init!(Registration {
-            _misc <- miscdev::Registration::register(c"memscope", 0o600, module, shared),
+            _flushers <- debugfs::File::new(debugfs, c"flushers", Flushers(shared.clone())),
+            _misc <- miscdev::Registration::register(c"memscope", 0o600, module, shared.clone()),
+            _shared: Teardown(shared),
             _drain: Drain,
         }? Error))
     })
@@ -53,30 +69,42 @@ pub(crate) fn register(module: &'static ThisModule) -> impl PinInit<Registration
 #[pin_data]
 pub(crate) struct Shared {
     registry: Arc<Registry>,
-    // Begun when first needed, since that, and ending it, takes grace periods.
+    probes: Arc<Probes>,
     #[pin]
-    events: Mutex<Option<Listener<Registry>>>,
+    tidy: Later<Probes>,
 }
 
 impl Shared {
     fn new() -> Result<Arc<Self>> {
         let registry = Registry::new()?;
+        let probes = Probes::new(registry.clone())?;
         Arc::pin_init(
             pin_init!(Self {
                 registry,
-                events <- new_mutex!(None, "Shared::events"),
+                tidy <- Later::new(probes::INTERVAL_MS, probes.clone()),
+                probes,
             }),
             GFP_KERNEL,
         )
     }
 
     /// Sees to it that threads are looked after as they come and go.
-    fn listen(&self) -> Result {
-        let mut events = self.events.lock();
-        if events.is_none() {
-            *events = Some(Listener::new(self.registry.clone())?);
+    fn listen(&self) -> Result<Needed<'_>> {
+        let (needed, is_new) = self.probes.need()?;
+        if is_new {
+            self.tidy.schedule();
         }
-        Ok(())
+        Ok(needed)
+    }
+}
+
+/// Ends what the module does when it goes, and what refers to itself.
+struct Teardown(Arc<Shared>);
+
+impl Drop for Teardown {
+    fn drop(&mut self) {
+        self.0.probes.stop();
+        self.0.registry.clear();
     }
 }
 
@@ -107,6 +135,10 @@ impl MiscDevice for Flusher {
     #[cfg(CONFIG_COMPAT)]
     fn compat_ioctl(device: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         device.ioctl(cmd, arg)
+    }
+
+    fn show_fdinfo(device: &Self, m: &SeqFile, _file: &File) {
+        status::show_file(&device.shared.registry, device.id, m);
     }
 }
 
@@ -144,6 +176,7 @@ impl Flusher {
             _ => match cmd & !abi::IOCSIZE_MASK {
                 abi::MARK => self.mark(arg, abi::argument_size(cmd)),
                 abi::CALL => call::call(arg, abi::argument_size(cmd)),
+                abi::STATUS => status::status(&self.shared, arg, abi::argument_size(cmd)),
                 _ => Err(ENOTTY),
             },
         }
@@ -153,7 +186,7 @@ impl Flusher {
         if arg != 0 {
             return Err(EINVAL);
         }
-        self.shared.listen()?;
+        let _needed = self.shared.listen()?;
         self.shared.registry.suspend(self.id)?;
         Ok(0)
     }
@@ -177,20 +210,25 @@ impl Flusher {
         let scopes = usize::try_from(m.scopes).map_err(|_| EINVAL)?;
         let scopes = abi::flags_from_scopes(scopes).ok_or(EINVAL)?;
         let target = find_target(m.flags, m.pidfd)?;
-        if m.flags & abi::MARK_HOLD != 0 {
-            self.shared.listen()?;
+        let hold = m.flags & abi::MARK_HOLD != 0;
+        let needed = self.shared.listen();
+        if let (true, Err(e)) = (hold, &needed) {
+            return Err(*e);
         }
         let outcome = self.shared.registry.mark(&Request {
             target,
             scopes,
-            hold: (m.flags & abi::MARK_HOLD != 0).then_some(self.id),
+            hold: hold.then_some(self.id),
             notify: if m.flags & abi::MARK_NO_INTERRUPT != 0 {
                 Notify::Resume
             } else {
                 Notify::Signal
             },
             timeout_ms: m.timeout_ms,
+            origin: Origin::current(m.flags & abi::MARK_PROCESS != 0, false)?,
+            remember: needed.is_ok(),
         })?;
+        drop(needed);
         m.done = outcome.done;
         m.remaining = outcome.remaining;
         m.stopped = outcome.stopped;
@@ -266,7 +304,7 @@ fn get_scopes(arg: usize) -> Result<isize> {
     if arg != 0 {
         return Err(EINVAL);
     }
-    Ok(abi::scopes_from_flags(task::flags()))
+    Ok(abi::scopes_from_flags(task::flags()) as isize)
 }
 
 fn get_features(arg: usize) -> Result<isize> {

@@ -5,11 +5,14 @@
 pub(crate) mod bio;
 pub(crate) mod block_mem;
 pub(crate) mod callback;
+pub(crate) mod clock;
 pub(crate) mod counters;
 mod current;
+pub(crate) mod debugfs;
 pub(crate) mod dm_io;
 pub(crate) mod file_call;
 pub(crate) mod gfp;
+pub(crate) mod later;
 pub(crate) mod miscdev;
 pub(crate) mod params;
 pub(crate) mod pid;

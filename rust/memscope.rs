@@ -15,6 +15,7 @@ mod kapi;
 #[allow(dead_code)]
 mod scope;
 
+use kapi::debugfs::Dir;
 use kernel::prelude::*;
 
 module! {
@@ -37,9 +38,12 @@ struct Memscope {
 
 impl kernel::InPlaceModule for Memscope {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            _dev <- dev::register(module),
-            _bufio: capi::bufio::Registration::new()?,
+        pin_init::pin_init_scope(move || {
+            let debugfs = Dir::new(c"memscope", None)?;
+            Ok(try_pin_init!(Self {
+                _dev <- dev::register(module, debugfs.clone()),
+                _bufio: capi::bufio::Registration::new(&debugfs)?,
+            }? Error))
         })
     }
 }

@@ -18,13 +18,13 @@ use crate::kapi::{
     bio::{self, Bdev, BioSet, SECTOR_BYTES},
     block_mem::Pool,
     callback::Callback,
-    params,
+    debugfs, params,
     rcu_table::hold::{Released, READING, UNCLEAN},
     shrinker,
     wait::{self, Word64},
 };
 use kernel::{
-    debugfs, new_spinlock,
+    new_spinlock,
     prelude::*,
     str::CString,
     sync::{
@@ -253,6 +253,12 @@ impl Shared {
     }
 }
 
+impl debugfs::Show for Arc<Table> {
+    fn show(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+        stats::print(self, f)
+    }
+}
+
 /// A cache of one device's blocks.
 pub(crate) struct Client {
     // Dropped first: no new callers.
@@ -266,7 +272,7 @@ impl Client {
     pub(crate) fn new(
         global: Arc<Global>,
         options: Options,
-        directory: Option<&debugfs::Dir>,
+        directory: Option<Arc<debugfs::Dir>>,
     ) -> Result<Self> {
         /// Tells clients of one device apart.
         static NUMBER: Atomic<u32> = Atomic::new(0);
@@ -337,11 +343,7 @@ impl Client {
         }
         client.shrinker = Some(shrinker::Registration::new(&name, table.clone())?);
         if let Some(directory) = directory {
-            let file = directory.read_callback_file(
-                &name,
-                Ok::<_, Error>(table.clone()),
-                &|table: &Arc<Table>, f: &mut kernel::fmt::Formatter<'_>| stats::print(table, f),
-            );
+            let file = debugfs::File::new(directory, &name, table.clone());
             client.debugfs = Some(KBox::pin_init(file, GFP_KERNEL)?);
         }
         table.shared.global.add(table)?;

@@ -12,10 +12,9 @@ mod clients;
 use crate::{
     bindings::{self, memscope_bufio_client},
     bufio::{client::Client, global::Global},
-    kapi::{block_mem, dm_io::DmIoClient},
+    kapi::{block_mem, debugfs, dm_io::DmIoClient},
 };
 use kernel::{
-    debugfs,
     ffi::{c_int, c_ulong},
     prelude::*,
     sync::{Arc, Mutex},
@@ -32,7 +31,7 @@ check_signature!(
 /// What C callers of the cache share.
 struct Root {
     global: Arc<Global>,
-    directory: debugfs::Dir,
+    directory: Arc<debugfs::Dir>,
 }
 
 kernel::sync::global_lock! {
@@ -46,12 +45,14 @@ pub(crate) struct Registration(());
 
 impl Registration {
     /// Makes the cache ready for callers; once, when the module is loaded.
-    pub(crate) fn new() -> Result<Self> {
+    ///
+    /// What it shows of itself is in `debugfs`.
+    pub(crate) fn new(debugfs: &Arc<debugfs::Dir>) -> Result<Self> {
         // SAFETY: Called once.
         unsafe { ROOT.init() };
         *ROOT.lock() = Some(Root {
             global: Global::new()?,
-            directory: debugfs::Dir::new(c"memscope").subdir(c"bufio"),
+            directory: debugfs::Dir::new(c"bufio", Some(debugfs))?,
         });
         Ok(Self(()))
     }

@@ -21,6 +21,11 @@ pub(super) const MARK: u32 = bindings::MEMSCOPE_IOC_MARK & !IOCSIZE_MASK;
 /// As above.
 pub(super) const CALL: u32 = bindings::MEMSCOPE_IOC_CALL & !IOCSIZE_MASK;
 
+/// As above.
+pub(super) const STATUS: u32 = bindings::MEMSCOPE_IOC_STATUS & !IOCSIZE_MASK;
+
+pub(super) const MAX_PER_TASK: usize = bindings::MEMSCOPE_MAX_PER_TASK as usize;
+
 /// The bits of a command that are its argument's size.
 pub(super) const IOCSIZE_MASK: u32 = bindings::MEMSCOPE_IOCSIZE_MASK;
 
@@ -45,7 +50,8 @@ pub(super) const FEATURES: u64 = (bindings::MEMSCOPE_FEATURE_IO_FLUSHER
     | bindings::MEMSCOPE_FEATURE_SCOPES
     | bindings::MEMSCOPE_FEATURE_MARK
     | bindings::MEMSCOPE_FEATURE_SUSPEND
-    | bindings::MEMSCOPE_FEATURE_CALL) as u64;
+    | bindings::MEMSCOPE_FEATURE_CALL
+    | bindings::MEMSCOPE_FEATURE_STATUS) as u64;
 
 /// `struct memscope_mark`.
 #[repr(transparent)]
@@ -67,6 +73,39 @@ unsafe impl FromBytes for Call {}
 
 const _: () = assert!(size_of::<Call>() == 48);
 
+/// `struct memscope_status`.
+#[repr(transparent)]
+pub(super) struct Status(pub(super) bindings::memscope_status);
+
+// SAFETY: Integers without padding; every pattern of bits is a value.
+unsafe impl FromBytes for Status {}
+// SAFETY: As above.
+unsafe impl AsBytes for Status {}
+
+const _: () = assert!(size_of::<Status>() == 48);
+
+pub(super) use bindings::memscope_entry as RawEntry;
+
+/// `struct memscope_entry`.
+#[repr(transparent)]
+pub(super) struct Entry(pub(super) RawEntry);
+
+// SAFETY: Integers without padding.
+unsafe impl AsBytes for Entry {}
+
+const _: () = assert!(size_of::<Entry>() == 120);
+
+pub(super) const HOW_OWN: u32 = bindings::MEMSCOPE_HOW_OWN;
+pub(super) const HOW_MARK: u32 = bindings::MEMSCOPE_HOW_MARK;
+pub(super) const HOW_HOLD: u32 = bindings::MEMSCOPE_HOW_HOLD;
+pub(super) const HOW_DELEGATED: u32 = bindings::MEMSCOPE_HOW_DELEGATED;
+
+pub(super) const ENTRY_PENDING: u32 = bindings::MEMSCOPE_ENTRY_PENDING;
+pub(super) const ENTRY_SUSPENDED: u32 = bindings::MEMSCOPE_ENTRY_SUSPENDED;
+pub(super) const ENTRY_INHERITED: u32 = bindings::MEMSCOPE_ENTRY_INHERITED;
+pub(super) const ENTRY_PROCESS: u32 = bindings::MEMSCOPE_ENTRY_PROCESS;
+pub(super) const ENTRY_SETTER_GONE: u32 = bindings::MEMSCOPE_ENTRY_SETTER_GONE;
+
 /// `PR_IO_FLUSHER` of `kernel/sys.c`.
 pub(super) const IO_FLUSHER: Flags = Flags::NOIO.union(Flags::LOCAL_THROTTLE);
 
@@ -80,6 +119,13 @@ const TABLE: [(u32, Flags); 3] = [
         bindings::MEMSCOPE_SCOPE_LOCAL_THROTTLE,
         Flags::LOCAL_THROTTLE,
     ),
+];
+
+/// What the bits are called.
+pub(super) const SCOPE_NAMES: [(u32, &str); 3] = [
+    (bindings::MEMSCOPE_SCOPE_NOIO, "noio"),
+    (bindings::MEMSCOPE_SCOPE_NOFS, "nofs"),
+    (bindings::MEMSCOPE_SCOPE_LOCAL_THROTTLE, "local_throttle"),
 ];
 
 /// The task flags of a set of `MEMSCOPE_SCOPE_*` bits; `None` if any other bit is in it.
@@ -96,12 +142,12 @@ pub(super) fn flags_from_scopes(arg: usize) -> Option<Flags> {
 }
 
 /// The `MEMSCOPE_SCOPE_*` bits of the task's flags.
-pub(super) fn scopes_from_flags(flags: Flags) -> isize {
+pub(super) fn scopes_from_flags(flags: Flags) -> u32 {
     let mut scopes = 0;
     for (bit, flag) in TABLE {
         if flags.contains(flag) {
             scopes |= bit;
         }
     }
-    scopes as isize
+    scopes
 }

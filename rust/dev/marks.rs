@@ -13,31 +13,34 @@
 //! One lock, `Registry::state`, is taken in process context only and is innermost. It is held while
 //! task work is queued.
 
+mod events;
+mod origin;
 mod record;
+mod status;
 
 use crate::kapi::{
     task::{self, Flags},
-    task_events::TaskEvents,
     task_work::{Notify, Run},
     thread::{self, Busy, Process},
 };
 use kernel::{
-    alloc::flags::GFP_ATOMIC,
     new_spinlock,
     prelude::*,
     rbtree::RBTree,
     sync::{
         aref::ARef,
         atomic::{Atomic, Relaxed},
-        Arc, ArcBorrow, SpinLock,
+        Arc, SpinLock,
     },
     task::Task,
     time::{Instant, Monotonic},
 };
 
-use super::abi::SCOPES;
+use super::abi::{MAX_PER_TASK, SCOPES};
+pub(super) use origin::Origin;
 pub(super) use record::FileId;
-use record::{Hold, Record, Spare, Suspension};
+use record::{Hold, Record, Spare};
+pub(super) use status::Viewer;
 
 /// Whose marks are to change.
 pub(super) enum Target {
@@ -67,6 +70,9 @@ pub(super) struct Request {
     pub(super) hold: Option<FileId>,
     pub(super) notify: Notify,
     pub(super) timeout_ms: u32,
+    pub(super) origin: Arc<Origin>,
+    /// Whether to remember who marked a thread for good, which needs to be told of its end.
+    pub(super) remember: bool,
 }
 
 /// How far a request has got.
@@ -136,9 +142,18 @@ impl Registry {
     /// # Errors
     ///
     /// - `ESRCH`: no thread of the target is alive.
+    /// - `ENOSPC`: enough files hold a thread; as below.
     /// - `ENOMEM`: what was done so far stays; a hold ends with its file.
     /// - `EINTR`: a fatal signal.
     pub(super) fn mark(self: &Arc<Self>, request: &Request) -> Result<Outcome> {
+        let result = self.mark_all(request);
+        if request.hold.is_none() && (request.scopes == Flags::NONE || !request.remember) {
+            self.forget_marks(request);
+        }
+        result
+    }
+
+    fn mark_all(self: &Arc<Self>, request: &Request) -> Result<Outcome> {
         if let (Some(file), Target::Process(process)) = (request.hold, &request.target) {
             self.set_group(process, self.hold(file, request))?;
         }
@@ -148,7 +163,7 @@ impl Registry {
         loop {
             // Before the lock. Some more, for the threads that are created meanwhile.
             while spares.len() < missing {
-                spares.push(Spare::new(self, GFP_KERNEL)?, GFP_KERNEL)?;
+                spares.push(Spare::new(self, GFP_KERNEL_ACCOUNT)?, GFP_KERNEL)?;
             }
             let outcome = self.pass(request, &mut spares)?;
             if outcome.missing > 0 {
@@ -186,7 +201,28 @@ impl Registry {
             setter: Process::current(),
             scopes: request.scopes,
             notify: request.notify,
+            origin: request.origin.clone(),
+            inherited: false,
         }
+    }
+
+    /// Removes what [`Self::mark_all`] needed to know which threads it has seen to.
+    fn forget_marks(&self, request: &Request) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        request.target.for_each_thread(|task| {
+            let key = thread::key(task);
+            let Some(record) = state.records.get_mut(&key) else {
+                return;
+            };
+            let is_ours = |m: &record::Mark| Arc::ptr_eq(&m.origin, &request.origin);
+            if record.mark.as_ref().is_some_and(is_ours) {
+                record.mark = None;
+                if record.is_idle() {
+                    self.forget(state, key);
+                }
+            }
+        });
     }
 
     /// Makes new threads of `process` join the hold, or no more.
@@ -209,6 +245,9 @@ impl Registry {
             }
             if hold.scopes == Flags::NONE {
                 return Ok(());
+            }
+            if groups.iter().filter(|g| g.process == *process).count() >= MAX_PER_TASK {
+                return Err(ENOSPC);
             }
             if groups.len() == groups.capacity() {
                 if room.capacity() > groups.len() {
@@ -252,12 +291,10 @@ impl Registry {
             }
             let key = thread::key(task);
             if state.records.get(&key).is_none() {
-                let peeked = thread::peek_flags(task).intersection(SCOPES);
-                // For good, and so already; or a hold that it does not have is to end.
-                if match request.hold {
-                    None => peeked == request.scopes,
-                    Some(_) => request.scopes == Flags::NONE,
-                } {
+                // What it does not have is to end. The flags that it has prove nothing else: they may
+                // be those of a call (`CALL`).
+                let has_none = thread::peek_flags(task).intersection(SCOPES) == Flags::NONE;
+                if request.scopes == Flags::NONE && (request.hold.is_some() || has_none) {
                     outcome.done += 1;
                     return;
                 }
@@ -275,17 +312,11 @@ impl Registry {
             let more_urgent = record.dirty && request.notify > record.notified;
             let change = match &hold {
                 Some(hold) => record.set_hold(hold).map(|changed| changed || more_urgent),
-                None if record.replace == Some(request.scopes) => Ok(more_urgent),
-                None => Ok(!record.has_own(request.scopes)),
+                None => Ok(record.set_mark(request.scopes, &request.origin) || more_urgent),
             };
             let changed = match change {
                 Ok(false) => Ok(()),
-                Ok(true) => {
-                    if hold.is_none() {
-                        record.replace = Some(request.scopes);
-                    }
-                    record.change(request.notify)
-                }
+                Ok(true) => record.change(request.notify),
                 Err(e) => {
                     result = Err(e);
                     Ok(())
@@ -332,9 +363,9 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOSPC`, `ENOMEM`.
     pub(super) fn suspend(self: &Arc<Self>, file: FileId) -> Result {
-        let mut spare = Some(Spare::new(self, GFP_KERNEL)?);
+        let mut spare = Some(Spare::new(self, GFP_KERNEL_ACCOUNT)?);
         let task = thread::current_task();
         let key = thread::key(&task);
         let mut guard = self.state.lock();
@@ -346,16 +377,12 @@ impl Registry {
             }
         }
         let record = state.records.get_mut(&key).ok_or(ENOMEM)?;
-        let suspension = Suspension {
-            file,
-            setter: Process::current(),
-        };
-        let result = record.suspensions.push(suspension, GFP_ATOMIC);
+        let result = record.suspend(file);
         record.apply();
         if record.is_idle() {
             self.forget(state, key);
         }
-        result.map_err(|_| ENOMEM)
+        result
     }
 
     /// Ends the last suspension that the current thread made with the same file.
@@ -368,12 +395,7 @@ impl Registry {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let record = state.records.get_mut(&key).ok_or(EINVAL)?;
-        let at = record
-            .suspensions
-            .iter()
-            .rposition(|s| s.file == file)
-            .ok_or(EINVAL)?;
-        let _ = record.suspensions.remove(at);
+        record.resume(file)?;
         record.apply();
         if record.is_idle() {
             self.forget(state, key);
@@ -423,6 +445,30 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// Whether there is nothing to look after.
+    pub(super) fn is_empty(&self) -> bool {
+        self.active.load(Relaxed) == 0
+    }
+
+    /// How many new threads did not get what they should have.
+    pub(super) fn missed(&self) -> u64 {
+        self.missed.load(Relaxed)
+    }
+
+    /// Forgets everything; the threads keep what they have. For the time when the module goes: no
+    /// file is open, no work under way, and no probe registered.
+    pub(super) fn clear(&self) {
+        let mut state = self.state.lock();
+        let records = core::mem::replace(&mut state.records, RBTree::new());
+        let groups = core::mem::take(&mut state.groups);
+        drop(state);
+        // Each refers to the registry.
+        drop(records);
+        drop(groups);
+    }
+}
+
 impl Run for Registry {
     /// Brings the current task in line with its record.
     fn run(&self) {
@@ -438,83 +484,5 @@ impl Run for Registry {
                 self.forget(state, key);
             }
         }
-    }
-}
-
-impl TaskEvents for Registry {
-    fn created(this: ArcBorrow<'_, Self>, child: &Task, is_thread: bool) {
-        // Pairs with `set_group`.
-        task::full_barrier();
-        if this.active.load(Relaxed) == 0 {
-            return;
-        }
-        if Self::adopt(this, child, is_thread).is_err() {
-            // Relaxed: a counter for people.
-            this.missed.fetch_add(1, Relaxed);
-        }
-    }
-
-    fn exiting(this: ArcBorrow<'_, Self>, is_last: bool) {
-        // Relaxed: a record of this task that this misses is seen by the work that came with it.
-        if this.active.load(Relaxed) == 0 {
-            return;
-        }
-        let mut guard = this.state.lock();
-        this.forget(&mut guard, thread::current_key());
-        if is_last {
-            this.retain_groups(&mut guard, |g| !g.process.is_current());
-        }
-    }
-}
-
-impl Registry {
-    /// Makes a record for `child`, which has copied the flags of the current task, if it needs one.
-    fn adopt(this: ArcBorrow<'_, Self>, child: &Task, is_thread: bool) -> Result {
-        let mut guard = this.state.lock();
-        let state = &mut *guard;
-        let key = thread::current_key();
-        let parent = state.records.get(&key);
-        let added = parent.map_or(Flags::NONE, |p| p.added);
-
-        let mut holds = KVec::new();
-        if is_thread {
-            let inherited = parent
-                .filter(|p| !p.is_suspended())
-                .map_or(&[] as &[Hold], |p| &p.holds);
-            let joined = state
-                .groups
-                .iter()
-                .filter(|g| g.process.contains(child))
-                .map(|g| &g.hold);
-            for hold in Iterator::chain(inherited.iter(), joined) {
-                if holds.iter().all(|h: &Hold| h.file != hold.file) {
-                    holds.push(hold.clone(), GFP_ATOMIC)?;
-                }
-            }
-        }
-        if holds.is_empty() && added == Flags::NONE {
-            return Ok(());
-        }
-
-        let spare = Spare::new(&this.into(), GFP_ATOMIC)?;
-        state.records.insert(spare.into_node(child.into()));
-        this.active.fetch_add(1, Relaxed);
-        let record = state.records.get_mut(&thread::key(child)).ok_or(ESRCH)?;
-        record.holds = holds;
-        record.added = added;
-        let own = task::flags().intersection(SCOPES).difference(added);
-        if own.union(record.wanted()) == own.union(added) {
-            return Ok(());
-        }
-        // It runs this before it enters user mode for the first time, unless it never does.
-        let notify = if thread::is_user_worker(child) {
-            Notify::Signal
-        } else {
-            Notify::Resume
-        };
-        if record.change(notify).is_err() {
-            this.forget(state, thread::key(child));
-        }
-        Ok(())
     }
 }

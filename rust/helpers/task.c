@@ -22,6 +22,12 @@ unsigned int memscope_helper_peek_state(struct task_struct *task)
 	return READ_ONCE(task->__state);
 }
 
+/* get_task_comm(), a macro in linux/sched.h that wants an array */
+void memscope_helper_task_comm(char *name, struct task_struct *task)
+{
+	strscpy_pad(name, task->comm, TASK_COMM_LEN);
+}
+
 /* macro in linux/rculist.h */
 struct task_struct *memscope_helper_first_thread(struct task_struct *task)
 {
@@ -53,6 +59,12 @@ void memscope_helper_synchronize_rcu_tasks(void)
 }
 
 /* THIS_MODULE has another name in Rust from one kernel to the next */
+struct module *memscope_helper_this_module(void)
+{
+	return THIS_MODULE;
+}
+
+/* as above */
 void memscope_helper_module_get(void)
 {
 	__module_get(THIS_MODULE);

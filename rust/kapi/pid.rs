@@ -10,7 +10,12 @@
 use crate::bindings as own;
 use core::ptr::NonNull;
 use kernel::{
-    bindings, error::to_result, fs::file::LocalFile, prelude::*, sync::aref::ARef, task::Task,
+    bindings,
+    error::to_result,
+    fs::file::LocalFile,
+    prelude::*,
+    sync::{aref::ARef, rcu},
+    task::Task,
 };
 
 /// A `struct pid`: it never comes to mean another process.
@@ -54,6 +59,34 @@ impl Pid {
         NonNull::new(task.cast::<Task>()).map(|task| unsafe { ARef::from_raw(task) })
     }
 
+    /// That of the current process.
+    pub(crate) fn of_current_process() -> Self {
+        // SAFETY: The current task exists while it runs.
+        let pid =
+            unsafe { bindings::get_task_pid(Task::current_raw(), bindings::pid_type_PIDTYPE_TGID) };
+        // SAFETY: A running task has a process.
+        // INVARIANT: `get_task_pid()` has taken a reference.
+        Self(unsafe { NonNull::new_unchecked(pid) })
+    }
+
+    /// Its number in the pid namespace of the current task, 0 if it has none there.
+    pub(crate) fn number(&self) -> u32 {
+        // SAFETY: Valid by the type invariant.
+        unsafe { bindings::pid_vnr(self.0.as_ptr()) }.unsigned_abs()
+    }
+
+    /// Whether there is no such process any more, not even a zombie.
+    pub(crate) fn is_gone(&self) -> bool {
+        let _rcu = rcu::read_lock();
+        // SAFETY: Valid by the type invariant; in an RCU read-side section.
+        unsafe { bindings::pid_task(self.0.as_ptr(), bindings::pid_type_PIDTYPE_TGID).is_null() }
+    }
+
+    /// Whether the current process is the one.
+    pub(crate) fn is_current(&self) -> bool {
+        self.0 == Self::of_current_process().0
+    }
+
     /// Whether the current process sees it in its pid namespace.
     pub(crate) fn is_visible(&self) -> bool {
         // SAFETY: Valid by the type invariant.
@@ -77,4 +110,29 @@ impl Drop for Pid {
         // SAFETY: The reference is owned by the type invariant.
         unsafe { bindings::put_pid(self.0.as_ptr()) };
     }
+}
+
+// SAFETY: References to a `struct pid` may be dropped, and it may be looked at, by any thread.
+unsafe impl Send for Pid {}
+// SAFETY: As above.
+unsafe impl Sync for Pid {}
+
+/// The thread with the lowest number from `from` on in the pid namespace of the current task, and
+/// that number. `None` for the thread if it has just ended.
+pub(crate) fn next_thread(from: u32) -> Option<(u32, Option<ARef<Task>>)> {
+    let from = i32::try_from(from).ok()?;
+    let _rcu = rcu::read_lock();
+    // SAFETY: The namespace of a running task stays. In an RCU read-side section.
+    let ns = unsafe { bindings::task_active_pid_ns(Task::current_raw()) };
+    // SAFETY: As above.
+    let pid = NonNull::new(unsafe { bindings::find_ge_pid(from, ns) })?;
+    // SAFETY: `pid` is valid in this section.
+    let number = unsafe { bindings::pid_nr_ns(pid.as_ptr(), ns) };
+    // SAFETY: As above.
+    let task = unsafe { bindings::pid_task(pid.as_ptr(), bindings::pid_type_PIDTYPE_PID) };
+    let task = NonNull::new(task.cast::<Task>()).map(|task| {
+        // SAFETY: Valid in this section. `Task` is a transparent `task_struct`.
+        ARef::from(unsafe { task.as_ref() })
+    });
+    Some((number.unsigned_abs(), task))
 }

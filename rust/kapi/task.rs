@@ -102,6 +102,17 @@ pub(crate) fn has_sys_resource() -> bool {
     unsafe { bindings::capable(bindings::CAP_SYS_RESOURCE as c_int) }
 }
 
+/// As [`has_sys_resource`], where it is no error not to have it: not audited.
+pub(crate) fn is_sys_resource() -> bool {
+    // SAFETY: As above; the namespace is static.
+    unsafe {
+        bindings::ns_capable_noaudit(
+            &raw mut bindings::init_user_ns,
+            bindings::CAP_SYS_RESOURCE as c_int,
+        )
+    }
+}
+
 /// A full memory barrier.
 pub(crate) fn full_barrier() {
     // SAFETY: May be called anywhere.

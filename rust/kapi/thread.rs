@@ -75,6 +75,37 @@ pub(crate) fn is_io_worker(task: &Task) -> bool {
     peek(task, bindings::PF_IO_WORKER)
 }
 
+/// The numbers of `task` and of its process in the pid namespace of the current task; 0 if it has
+/// none there, or has ended.
+pub(crate) fn numbers(task: &Task) -> (u32, u32) {
+    let number = |kind| {
+        // SAFETY: `task` is valid; without a namespace it is the current task's.
+        unsafe { bindings::__task_pid_nr_ns(task.as_ptr(), kind, core::ptr::null_mut()) }
+            .unsigned_abs()
+    };
+    (
+        number(bindings::pid_type_PIDTYPE_PID),
+        number(bindings::pid_type_PIDTYPE_TGID),
+    )
+}
+
+/// A thread's name, ended by a NUL.
+pub(crate) type Name = [u8; bindings::TASK_COMM_LEN as usize];
+
+/// The name of `task`, which may be changing it.
+pub(crate) fn name(task: &Task) -> Name {
+    let mut name = Name::default();
+    // SAFETY: `task` is valid; there is room for a name.
+    unsafe { own::memscope_helper_task_comm(name.as_mut_ptr().cast(), task.as_ptr()) };
+    name
+}
+
+/// Lets others run, if need be.
+pub(crate) fn cond_resched() {
+    // SAFETY: Process context, no locks held.
+    unsafe { own::memscope_helper_cond_resched() };
+}
+
 fn peek_state(task: &Task) -> u32 {
     // SAFETY: `task` is valid; its state is read once.
     unsafe { own::memscope_helper_peek_state(task.as_ptr()) }

@@ -92,7 +92,7 @@ pub(crate) unsafe extern "C" fn memscope_bufio_client_create(
             with_root(|root| (root.global.clone(), root.directory.clone())).ok_or(ENODEV)?;
         let handle = KBox::new(
             Handle {
-                client: Client::new(global, options, Some(&directory))?,
+                client: Client::new(global, options, Some(directory))?,
                 dm_io: KBox::pin_init(
                     new_mutex!(None, "memscope_bufio_client::dm_io"),
                     GFP_KERNEL,

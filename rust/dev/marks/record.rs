@@ -2,7 +2,10 @@
 
 //! What memscope does to one thread, and why; and how the thread brings its flags in line with it.
 
-use super::{super::abi::SCOPES, Registry};
+use super::{
+    super::abi::{MAX_PER_TASK, SCOPES},
+    Origin, Registry,
+};
 use crate::kapi::{
     task::{self, Flags},
     task_work::{Notify, Work},
@@ -28,12 +31,24 @@ pub(super) struct Hold {
     pub(super) setter: Process,
     pub(super) scopes: Flags,
     pub(super) notify: Notify,
+    pub(super) origin: Arc<Origin>,
+    // Set on a thread that created this one.
+    pub(super) inherited: bool,
+}
+
+/// What a thread was marked with for good. It may have changed its mind since, by `prctl()`.
+#[derive(Clone)]
+pub(super) struct Mark {
+    pub(super) scopes: Flags,
+    pub(super) origin: Arc<Origin>,
+    pub(super) inherited: bool,
 }
 
 /// A thread's own leave of absence.
 pub(super) struct Suspension {
     pub(super) file: FileId,
     pub(super) setter: Process,
+    pub(super) depth: u32,
 }
 
 /// What memscope does to one thread.
@@ -46,7 +61,8 @@ pub(super) struct Record {
     pub(super) added: Flags,
     // The thread's own, which it has again when the last suspension ends.
     pub(super) parked: Flags,
-    // What is to become the thread's own.
+    pub(super) mark: Option<Mark>,
+    // What is to become the thread's own, as `mark` says.
     pub(super) replace: Option<Flags>,
     // The flags are to be brought in line; the work is queued, as `notified` says.
     pub(super) dirty: bool,
@@ -112,6 +128,7 @@ impl Record {
         !self.dirty
             && self.holds.is_empty()
             && self.suspensions.is_empty()
+            && self.mark.is_none()
             && self.added == Flags::NONE
             && self.parked == Flags::NONE
     }
@@ -136,8 +153,73 @@ impl Record {
         if hold.scopes == Flags::NONE {
             return Ok(false);
         }
+        if self.holds.len() >= MAX_PER_TASK {
+            return Err(ENOSPC);
+        }
         self.holds.push(hold.clone(), GFP_ATOMIC)?;
         Ok(true)
+    }
+
+    /// Marks the thread for good.
+    ///
+    /// Returns whether it has anything to do for it.
+    pub(super) fn set_mark(&mut self, scopes: Flags, origin: &Arc<Origin>) -> bool {
+        if let Some(mark) = &self.mark {
+            // Done by the same command, which looks again; or before, and not changed since.
+            if Arc::ptr_eq(&mark.origin, origin) && !mark.inherited
+                || mark.scopes == scopes && self.has_own(scopes)
+            {
+                return false;
+            }
+        }
+        self.replace = Some(scopes);
+        self.mark = Some(Mark {
+            scopes,
+            origin: origin.clone(),
+            inherited: false,
+        });
+        true
+    }
+
+    /// Begins a suspension, or one more of the same file.
+    pub(super) fn suspend(&mut self, file: FileId) -> Result {
+        if let Some(suspension) = self.suspensions.iter_mut().find(|s| s.file == file) {
+            suspension.depth = suspension.depth.checked_add(1).ok_or(ENOSPC)?;
+            return Ok(());
+        }
+        if self.suspensions.len() >= MAX_PER_TASK {
+            return Err(ENOSPC);
+        }
+        let suspension = Suspension {
+            file,
+            setter: Process::current(),
+            depth: 1,
+        };
+        Ok(self.suspensions.push(suspension, GFP_ATOMIC)?)
+    }
+
+    /// Ends the last suspension of the file.
+    pub(super) fn resume(&mut self, file: FileId) -> Result {
+        let at = self
+            .suspensions
+            .iter()
+            .position(|s| s.file == file)
+            .ok_or(EINVAL)?;
+        let suspension = self.suspensions.get_mut(at).ok_or(EINVAL)?;
+        suspension.depth = suspension.depth.saturating_sub(1);
+        if suspension.depth == 0 {
+            // The index is that of an element.
+            let _ = self.suspensions.remove(at);
+        }
+        Ok(())
+    }
+
+    /// The thread's own flags, as far as can be seen from outside.
+    pub(super) fn peek_own(&self) -> Flags {
+        thread::peek_flags(&self.task)
+            .intersection(SCOPES)
+            .difference(self.added)
+            .union(self.parked)
     }
 
     /// Whether the thread's own flags are `own` and, with the holds, in force.
@@ -178,6 +260,7 @@ impl Spare {
             suspensions: KVec::new(),
             added: Flags::NONE,
             parked: Flags::NONE,
+            mark: None,
             replace: None,
             dirty: false,
             notified: Notify::Resume,

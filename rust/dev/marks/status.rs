@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What there is to be seen of the marks, without changing any.
+
+use super::{
+    super::abi::{self, Entry, RawEntry},
+    origin::Origin,
+    record::{FileId, Record},
+    Registry, SCOPES,
+};
+use crate::kapi::{
+    task::{self, Flags},
+    thread,
+};
+use kernel::task::{Kuid, Task};
+
+/// What the current task may see.
+pub(in crate::dev) enum Viewer {
+    All,
+    Of(Kuid),
+}
+
+impl Viewer {
+    pub(in crate::dev) fn current() -> Self {
+        if task::is_sys_resource() {
+            Self::All
+        } else {
+            Self::Of(Kuid::current_euid())
+        }
+    }
+
+    pub(in crate::dev) fn sees(&self, task: &Task) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(uid) => task.uid() == *uid,
+        }
+    }
+}
+
+const UNKNOWN: u32 = u32::MAX;
+
+/// An entry about `task` without a mark in it.
+fn blank(task: &Task) -> RawEntry {
+    let (tid, tgid) = thread::numbers(task);
+    RawEntry {
+        tid,
+        tgid,
+        uid: task.uid().into_uid_in_current_ns(),
+        scopes: abi::scopes_from_flags(thread::peek_flags(task).intersection(SCOPES)),
+        how: abi::HOW_OWN,
+        by_uid: UNKNOWN,
+        comm: thread::name(task),
+        ..Default::default()
+    }
+}
+
+/// `entry` with a mark in it.
+fn with_mark(entry: &RawEntry, how: u32, scopes: Flags, inherited: bool, origin: &Origin) -> Entry {
+    let mut flags = entry.flags;
+    for (bit, is_set) in [
+        (abi::ENTRY_INHERITED, inherited),
+        (abi::ENTRY_PROCESS, origin.whole),
+        (abi::ENTRY_SETTER_GONE, origin.process.is_gone()),
+    ] {
+        if is_set {
+            flags |= bit;
+        }
+    }
+    Entry(RawEntry {
+        mark: abi::scopes_from_flags(scopes),
+        how,
+        flags,
+        by_pid: origin.process.number(),
+        by_uid: origin.uid.into_uid_in_current_ns(),
+        since_ns: origin.since_ns,
+        by_comm: origin.name,
+        ..*entry
+    })
+}
+
+impl Registry {
+    /// Calls `f` for each mark of `task`.
+    pub(in crate::dev) fn for_each_entry(&self, task: &Task, mut f: impl FnMut(Entry)) {
+        let mut entry = blank(task);
+        let state = self.state.lock();
+        let mut own = thread::peek_flags(task).intersection(SCOPES);
+        if let Some(record) = state.records.get(&thread::key(task)) {
+            if record.dirty {
+                entry.flags |= abi::ENTRY_PENDING;
+            }
+            if record.is_suspended() {
+                entry.flags |= abi::ENTRY_SUSPENDED;
+            }
+            own = record.peek_own();
+            if let Some(mark) = &record.mark {
+                // Of what it was marked with, what it has not cleared since.
+                let scopes = if record.replace.is_some() {
+                    mark.scopes
+                } else {
+                    mark.scopes.intersection(own)
+                };
+                own = own.difference(scopes);
+                if scopes != Flags::NONE {
+                    f(with_mark(
+                        &entry,
+                        abi::HOW_MARK,
+                        scopes,
+                        mark.inherited,
+                        &mark.origin,
+                    ));
+                }
+            }
+            for hold in &record.holds {
+                let how = if hold.origin.delegated {
+                    abi::HOW_DELEGATED
+                } else {
+                    abi::HOW_HOLD
+                };
+                f(with_mark(
+                    &entry,
+                    how,
+                    hold.scopes,
+                    hold.inherited,
+                    &hold.origin,
+                ));
+            }
+        }
+        drop(state);
+        if own != Flags::NONE {
+            entry.mark = abi::scopes_from_flags(own);
+            f(Entry(entry));
+        }
+    }
+
+    /// Calls `f` for each thread that `file` holds, with the scopes, and that it suspends, with none.
+    pub(in crate::dev) fn for_each_of_file(
+        &self,
+        file: FileId,
+        mut f: impl FnMut(&Task, Option<Flags>),
+    ) {
+        let state = self.state.lock();
+        for record in state.records.values() {
+            let Record {
+                task,
+                holds,
+                suspensions,
+                ..
+            } = record;
+            for hold in holds.iter().filter(|h| h.file == file) {
+                f(task, Some(hold.scopes));
+            }
+            if suspensions.iter().any(|s| s.file == file) {
+                f(task, None);
+            }
+        }
+    }
+}

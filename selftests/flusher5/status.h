@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the tests of MEMSCOPE_IOC_STATUS share. */
+#ifndef MEMSCOPE_SELFTESTS_STATUS_H
+#define MEMSCOPE_SELFTESTS_STATUS_H
+
+#include <sys/mount.h>
+#include <sys/prctl.h>
+
+#include "mark.h"
+
+#define MAX_ENTRIES 1024
+#define DEBUGFS "/sys/kernel/debug"
+#define FLUSHERS DEBUGFS "/memscope/flushers"
+
+static struct memscope_entry entries[MAX_ENTRIES];
+
+/* Fills entries, room at a time, and returns how many there are. */
+static inline long status_by(int fd, int room)
+{
+	struct memscope_status status = { .entry_size = sizeof(entries[0]) };
+	long ret, count = 0;
+
+	do {
+		status.entries = (unsigned long)&entries[count];
+		status.count = room < MAX_ENTRIES - count ? room : MAX_ENTRIES - count;
+		status.missed = 0;
+		status.unmarked = 0;
+		ret = raw_ioctl(fd, MEMSCOPE_IOC_STATUS, (unsigned long)&status);
+		if (ret < 0)
+			return ret;
+		if (ret != status.count)
+			return -EBADMSG;
+		count += ret;
+	} while (ret == room && count < MAX_ENTRIES);
+	return count;
+}
+
+/* The nth entry of a thread, or NULL. */
+static inline struct memscope_entry *status_of(int fd, pid_t tid, int nth)
+{
+	long count = status_by(fd, MAX_ENTRIES), i;
+
+	for (i = 0; i < count; i++) {
+		if (entries[i].tid == tid && !nth--)
+			return &entries[i];
+	}
+	return NULL;
+}
+
+static inline __u64 boottime_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+/* The whole of a small file; returns its length, or -1. */
+static inline int read_file(const char *path, char *buf, int size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), len = 0, n;
+
+	if (fd < 0)
+		return -1;
+	while (len < size - 1 && (n = read(fd, buf + len, size - 1 - len)) > 0)
+		len += n;
+	buf[len] = '\0';
+	close(fd);
+	return len;
+}
+
+static inline int need_debugfs(void)
+{
+	if (!access(DEBUGFS "/memscope", F_OK))
+		return 0;
+	return mount("debugfs", DEBUGFS, "debugfs", 0, NULL);
+}
+
+#endif
