@@ -15,7 +15,7 @@ NAME := $(if $(filter stock,$(KERNEL)),stock-$(or $(RELEASE),$(FLAVOUR)),$(KERNE
 OUT := $(TOP)/build/$(NAME)
 
 .DEFAULT_GOAL := all
-.PHONY: all setup demo check check-bufio check-sanitize kernel-sanitize ext modules_install clean distclean help clippy lint
+.PHONY: all setup demo tools check check-bufio check-sanitize kernel-sanitize ext modules_install clean distclean help clippy lint
 
 # Installed where modprobe does not look: see docs/dm.md.
 install_conf = install -D -m 644 "$(TOP)/dm/memscope-dm-bufio.conf" \
@@ -77,6 +77,9 @@ ext: all
 		KBUILD_EXTRA_SYMBOLS=$(OUT)/Module.symvers \
 		KCFLAGS="-I$(TOP)/include -I$(TOP)/include/uapi"
 
+tools:
+	@$(TOP)/scripts/tools
+
 demo: all
 	@$(TOP)/scripts/demo
 
@@ -107,6 +110,7 @@ help:
 	@echo 'make check-sanitize   every test on a kernel with KASAN, lockdep, kmemleak and others,'
 	@echo '                      which make kernel-sanitize builds (20 minutes on 2 cores)'
 	@echo 'make check-bufio      the tests of the block cache'
+	@echo 'make tools            the command memscope and what belongs to it, in build/tools/'
 	@echo 'make                  the module, build/$(NAME)/memscope.ko'
 	@echo 'make KDIR=DIR [LLVM=1]  the module for the kernel tree DIR, with this machine'"'"'s tools'
 	@echo 'make ext M=DIR        the C module in DIR, against memscope'"'"'s headers and symbols;'

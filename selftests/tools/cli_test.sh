@@ -1,0 +1,168 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The command memscope with the module loaded: marks, what is shown of them, and
+# every exit status that memscope(1) lists.
+#
+# selftest: timeout=120
+
+# shellcheck source=selftests/tools/lib.sh
+. "$(dirname "$0")/lib"
+lib=$(dirname "$0")/lib
+echo "TAP version 13"
+
+# exits STATUS COMMAND...: its output is in $out.
+exits() {
+	local want=$1 status=0
+	shift
+	out=$("$@" 2>&1) || status=$?
+	same "status of $*" "$want" $status || { echo "# $out"; return 1; }
+}
+# json EXPRESSION: of the status, as "s".
+json() {
+	"$memscope" status --json |
+		python3 -c 'import json, sys; s = json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"
+}
+has_marks() { [ "$(marks "$1")" = "$2" ]; }
+
+run_marks() { # OPTION FLAGS
+	local seen
+	# The option may be none.
+	# shellcheck disable=SC2086
+	seen=$("$memscope" run $1 -- bash -c '. "$0"; marks $$; bash -c ". \"\$0\"; marks \$\$" "$0"; :' "$lib")
+	same "marks of the command and of its child" "$2 $2" "${seen//$'\n'/ }"
+}
+check "run marks with IO_FLUSHER" run_marks "" "$IO"
+check "run --io: the command and its children are marked" run_marks --io "$IO"
+check "run --fs" run_marks --fs "$FS"
+check "run --scopes nofs" run_marks "--scopes nofs" 0x40000
+check "run --scopes none marks nothing" run_marks "--scopes none" "$NONE"
+
+run_adds() {
+	local seen
+	seen=$("$memscope" run --fs -- "$memscope" run --io -- bash -c '. "$0"; marks $$' "$lib")
+	same marks 0x1c0000 "$seen"
+}
+check "run adds to what is inherited" run_adds
+check "run: the exit status is the command's" exits 7 "$memscope" run -- sh -c 'exit 7'
+check "run: 127 where there is no such command" exits 127 "$memscope" run -- /no/such/command
+check "run: 126 where it cannot be executed" exits 126 "$memscope" run -- /etc/passwd
+check "run: no own process stays between" eval \
+	'[ "$("$memscope" run -- sh -c "echo \$PPID")" = $$ ]'
+without_capability() {
+	exits 125 setpriv --bounding-set -sys_resource --inh-caps -sys_resource \
+		"$memscope" run -- true && [[ $out == *CAP_SYS_RESOURCE* ]]
+}
+check "run: 125 without the capability, and says what to do" without_capability
+check "wrong usage: 2" exits 2 "$memscope" run --io --fs -- true
+check "no arguments: 2" exits 2 "$memscope"
+
+# A process with threads that sleep, run, and come and go.
+python3 - <<'END' &
+import threading, time
+def come_and_go():
+    while True:
+        thread = threading.Thread(target=time.sleep, args=(0.01,))
+        thread.start()
+        thread.join()
+for _ in range(4):
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+threading.Thread(target=come_and_go, daemon=True).start()
+time.sleep(600)
+END
+pid=$!
+wait_for 20 eval '[ "$(ls /proc/$pid/task | wc -l)" -ge 6 ]'
+
+all_have() { # FLAGS
+	local tid seen
+	for tid in "/proc/$pid/task"/*; do
+		tid=${tid##*/}
+		seen=$(marks $pid "$tid")
+		[ "$seen" = gone ] || same "marks of thread $tid" "$1" "$seen" || return
+	done
+}
+mark_all() { "$memscope" mark --fs $pid && all_have "$FS"; }
+check "mark: every thread of the process" mark_all
+mark_again() { "$memscope" mark $pid && all_have "$IO"; }
+check "mark replaces the marks" mark_again
+status_lists() {
+	local seen
+	seen=$(json "sum(m['pid'] == $pid and m['scopes'] == ['noio', 'local-throttle'] for m in s['marks']) >= 6")
+	same "listed threads" True "$seen" && "$memscope" status | grep -qE "^ *$pid .*noio,local-throttle.*python3$"
+}
+check "status lists them" status_lists
+other_pid() { same marks "nobody is marked" "$("$memscope" status $$)"; }
+check "status PID lists only that process" other_pid
+threads_row() { [ "$("$memscope" status --threads $pid | wc -l)" -gt "$("$memscope" status $pid | wc -l)" ]; }
+check "status --threads has a row for each" threads_row
+top_once() { "$memscope" top -d 0.2 | grep -qE "^ *$pid .*noio,local-throttle"; }
+check "top shows them" top_once
+top_terminal() {
+	local seen
+	# A terminal: it ends at q, and leaves its screen.
+	seen=$(sleep 1 | { sleep 1; printf q; } | script -qec "$memscope top -d 0.2" /dev/null)
+	[[ $seen == *$'\e[?1049h'*"$pid"*$'\e[?1049l'* ]] || { printf '# %q\n' "$seen"; return 1; }
+}
+check "top in a terminal ends at q" top_terminal
+clear_all() { "$memscope" clear $pid && all_have "$NONE"; }
+check "clear: every thread" clear_all
+one_thread() {
+	"$memscope" mark --thread $pid || return
+	same "first thread" "$IO" "$(marks $pid)"
+	local tid n=0
+	for tid in "/proc/$pid/task"/*; do
+		tid=${tid##*/}
+		if [ "$(marks $pid "$tid")" = "$IO" ] && [ "$tid" != $pid ]; then n=$((n + 1)); fi
+	done
+	same "others that are marked" 0 $n
+}
+check "mark --thread: its first only" one_thread
+"$memscope" clear $pid
+
+kill -STOP $pid
+wait_for 10 eval 'grep -q "^State:.T" /proc/$pid/status'
+stopped() { exits 3 "$memscope" mark --timeout 200 $pid && [[ $out == *stopped* ]]; }
+check "mark: 3 where threads have still to change" stopped
+kill -CONT $pid
+check "and they do when they go on" wait_for 20 has_marks $pid "$IO"
+kill $pid
+wait $pid 2>/dev/null
+gone() { exits 1 "$memscope" mark $pid && [[ $out == *"no process"* ]]; }
+check "mark: 1 where there is no such process" gone
+check "mark: 1 for a kernel thread" exits 1 "$memscope" mark 2
+
+doctor_good() { exits 0 "$memscope" doctor && [[ $out == *"memscope is loaded"* ]]; }
+check "doctor: 0 where all is well" doctor_good
+doctor_daemon() {
+	local server status=0
+	# Its program has the name of a storage daemon.
+	(exec -a nbdkit sleep 600) &
+	server=$!
+	wait_for 10 eval '[ "$(tr "\0" " " </proc/$server/cmdline)" = "nbdkit 600 " ]'
+	exits 1 "$memscope" doctor && [[ $out == *"nbdkit ($server)"*"memscope mark --io $server"* ]] || status=1
+	"$memscope" mark --io $server
+	exits 0 "$memscope" doctor || status=1
+	exits 0 "$memscope" doctor --json || status=1
+	python3 -c 'import json, sys
+d = [d for d in json.loads(sys.argv[1])["daemons"] if d["pid"] == int(sys.argv[2])][0]
+assert (d["threads"], d["marked"]) == (1, 1), d' "$out" $server || status=1
+	kill $server
+	wait $server 2>/dev/null
+	return $status
+}
+check "doctor: 1 where a storage daemon is not marked" doctor_daemon
+
+for shell in bash zsh fish; do
+	completes() { "$memscope" completions $shell | grep -q doctor; }
+	check "completions $shell" completes
+done
+complete_bash() {
+	bash -c 'eval "$("$1" completions bash)"
+		COMP_WORDS=(memscope ru) COMP_CWORD=1
+		_memscope memscope ru memscope
+		[ "${COMPREPLY[*]}" = run ]' bash "$memscope"
+}
+check "bash completes a subcommand" complete_bash
+broken_pipe() { (set -o pipefail; "$memscope" completions bash | head -n 1 >/dev/null); }
+check "a reader that leaves is no failure" broken_pipe
+finish

@@ -1,0 +1,17 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The client crate against the module, and the examples of its documentation.
+#
+# selftest: timeout=60
+
+# shellcheck source=selftests/tools/lib.sh
+. "$(dirname "$0")/lib"
+echo "TAP version 13"
+cargo_tests "$tools/test/device" --test-threads=1
+# Compiled from the documentation by scripts/tools.
+for example in "$tools"/test/doc/*/rust_out; do
+	name=${example%/rust_out}
+	check "example of ${name##*/}" "$example"
+done
+finish
