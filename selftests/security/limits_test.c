@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a task without privilege, which somebody has given a descriptor of
+ * /dev/memscope, cannot do with it: learn addresses of the kernel, make it use
+ * more and more memory, or keep others waiting.
+ *
+ * selftest: timeout=120
+ */
+#include "kselftest_harness.h"
+
+#include <ftw.h>
+#include <grp.h>
+#include <limits.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include "../flusher5/mark.h"
+#include "../flusher/module.h"
+
+#define NOBODY 65534
+
+static int become_nobody(void)
+{
+	return setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
+	       setresuid(NOBODY, NOBODY, NOBODY);
+}
+
+/* --- addresses ---------------------------------------------------------------- */
+
+/* A number in the upper half of the address space, other than small negative ones. */
+static bool is_address(unsigned long long n)
+{
+	return n >= 0xff00000000000000ULL && n < 0xffffffffffff0000ULL;
+}
+
+/* Prints and counts the words of a text that are addresses. */
+static int addresses_in(const char *what, const char *text)
+{
+	const char *p = text;
+	int found = 0;
+
+	while (*p) {
+		size_t len = strspn(p, "0123456789abcdefABCDEF");
+
+		if (len == 16 && is_address(strtoull(p, NULL, 16))) {
+			fprintf(stderr, "# %s: %.16s\n", what, p);
+			found++;
+		}
+		p += len ? len : 1;
+	}
+	return found;
+}
+
+static int files, found;
+
+static int read_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	static char text[1 << 20];
+	ssize_t len;
+	int fd;
+
+	/* The kernel's own for every module, for root only. */
+	if (type != FTW_F || strstr(path, "/sections/") || strstr(path, "/notes/"))
+		return 0;
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	len = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (len < 0)
+		return 0;
+	text[len] = '\0';
+	files++;
+	found += addresses_in(path, text);
+	return 0;
+}
+
+/* Rule: no address in what the module shows of itself and its files, whoever reads it. */
+TEST(no_address_in_files)
+{
+	char path[64];
+	int fd = open_device();
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, hold(fd, NOIO));
+	/* Control: the search finds what is there. */
+	ASSERT_EQ(1, addresses_in("control", "at ffff888004d3c000 or 0000000012345678"));
+	nftw("/sys/module/memscope", read_file, 16, FTW_PHYS);
+	nftw("/sys/kernel/debug/memscope", read_file, 16, FTW_PHYS);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	read_file(path, NULL, FTW_F, NULL);
+	EXPECT_LT(5, files);
+	EXPECT_EQ(0, found);
+	close(fd);
+}
+
+/* Rule: nor in a line of the kernel log that is from memscope, from insmod to rmmod. */
+TEST(no_address_in_log)
+{
+	static char record[8192];
+	int log = kernel_log_open(), fd;
+	ssize_t len;
+
+	ASSERT_LE(0, log);
+	ASSERT_EQ(0, module_remove());
+	ASSERT_EQ(0, module_insert());
+	fd = open_device();
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, hold(fd, NOIO));
+	close(fd);
+	while ((len = read(log, record, sizeof(record) - 1)) > 0) {
+		record[len] = '\0';
+		if (strstr(record, "memscope"))
+			EXPECT_EQ(0, addresses_in("log", record));
+	}
+	close(log);
+}
+
+/* Rule: an output field is a number of the UAPI: none is left as it was, none is an address. */
+TEST(no_address_in_structs)
+{
+	struct memscope_mark m = { .flags = MEMSCOPE_MARK_HOLD, .scopes = NOIO };
+	static struct memscope_entry entries[16];
+	struct memscope_status s = {
+		.entries = (unsigned long)entries, .entry_size = sizeof(entries[0]),
+		.count = ARRAY_LEN(entries),
+	};
+	int fd = open_device(), i;
+	unsigned long long word;
+	long n;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, mark_ioctl(fd, &m));
+	EXPECT_EQ(1, m.done);
+	EXPECT_EQ(0, m.remaining | m.stopped | m.blocked);
+	memset(entries, 0xa5, sizeof(entries));
+	n = raw_ioctl(fd, MEMSCOPE_IOC_STATUS, (unsigned long)&s);
+	if (n != -ENOTTY) {
+		ASSERT_LE(1, n);
+		for (i = 0; i < n; i++)
+			EXPECT_EQ(0, entries[i].reserved);
+		for (i = 0; i < n * sizeof(entries[0]) / sizeof(word); i++) {
+			memcpy(&word, (char *)entries + i * sizeof(word), sizeof(word));
+			EXPECT_NE(0xa5a5a5a5a5a5a5a5ULL, word);
+			EXPECT_FALSE(is_address(word));
+		}
+		/* The cursor is opaque, and may not be an address for that. */
+		EXPECT_FALSE(is_address(s.cursor));
+	}
+	close(fd);
+}
+
+/* --- memory --------------------------------------------------------------------- */
+
+/* Slab that is in use, of all caches, in bytes. */
+static long slab_bytes(void)
+{
+	unsigned long active, size, sum = 0;
+	char line[1024];
+	FILE *f;
+
+	usleep(300000);
+	f = fopen("/proc/slabinfo", "re");
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*s %lu %*u %lu", &active, &size) == 2)
+			sum += active * size;
+	fclose(f);
+	return sum;
+}
+
+#define NESTED 100000
+#define THREADS 500
+/* Less than eight bytes for each of the former, 200 for each of the latter. */
+#define NOISE (512 << 10)
+
+static int nest(int fd)
+{
+	int i;
+
+	for (i = 0; i < NESTED; i++)
+		if (raw_ioctl(fd, MEMSCOPE_IOC_SUSPEND, 0))
+			return 1;
+	return 0;
+}
+
+static int pipe_wait[2], pipe_done[2];
+
+/* Measured while the child has suspended and waits, and when it is gone. */
+static long child_uses(int fd, int (*f)(int), long *after)
+{
+	long before = slab_bytes(), during;
+	pid_t pid;
+	char byte;
+	int status;
+
+	if (pipe2(pipe_wait, O_CLOEXEC) || pipe2(pipe_done, O_CLOEXEC))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		if (become_nobody() || f(fd) || write(pipe_done[1], "", 1) != 1)
+			_exit(1);
+		close(pipe_wait[1]);
+		/* Until the parent closes it. */
+		_exit(read(pipe_wait[0], &byte, 1) != 0);
+	}
+	close(pipe_done[1]);
+	during = read(pipe_done[0], &byte, 1) == 1 ? slab_bytes() : LONG_MAX;
+	close(pipe_wait[1]);
+	close(pipe_wait[0]);
+	close(pipe_done[0]);
+	if (waitpid(pid, &status, 0) != pid || status)
+		return LONG_MAX;
+	*after = slab_bytes() - before;
+	return during - before;
+}
+
+/* Rule: SUSPEND, which needs no capability, counts its nesting and keeps nothing for each. */
+TEST(suspend_nests_without_memory)
+{
+	int fd = open(DEVICE, O_RDWR);
+	long used, after;
+
+	ASSERT_LE(0, fd);
+	/* Once for what is set up at the first time. */
+	ASSERT_NE(LONG_MAX, child_uses(fd, nest, &after));
+	used = child_uses(fd, nest, &after);
+	TH_LOG("%d times: %ld bytes of slab more, %ld afterwards", NESTED, used, after);
+	EXPECT_GT(NOISE, used);
+	EXPECT_GT(NOISE, after);
+}
+
+static int thread_fd;
+
+static void *suspend_and_end(void *arg)
+{
+	return raw_ioctl(thread_fd, MEMSCOPE_IOC_SUSPEND, 0) ? arg : NULL;
+}
+
+/* One after the other: what they leave behind would add up. */
+static int many_threads(int fd)
+{
+	pthread_t thread;
+	void *bad;
+	int i;
+
+	thread_fd = fd;
+	for (i = 0; i < THREADS; i++)
+		if (pthread_create(&thread, NULL, suspend_and_end, &thread_fd) ||
+		    pthread_join(thread, &bad) || bad)
+			return 1;
+	return 0;
+}
+
+/* Rule: a thread that ends takes along what the kernel kept for it. */
+TEST(dead_threads_leave_nothing)
+{
+	int fd = open(DEVICE, O_RDWR);
+	long used, after;
+
+	ASSERT_LE(0, fd);
+	ASSERT_NE(LONG_MAX, child_uses(fd, many_threads, &after));
+	used = child_uses(fd, many_threads, &after);
+	TH_LOG("%d threads: %ld bytes of slab more, %ld afterwards", THREADS, used, after);
+	EXPECT_GT(THREADS * 200 + NOISE, used);
+	EXPECT_GT(NOISE, after);
+}
+
+/* Rule: the kernel keeps something for MEMSCOPE_MAX_PER_TASK files of a thread, not more. */
+TEST(files_per_thread)
+{
+	int fds[MEMSCOPE_MAX_PER_TASK + 1], i;
+	__u64 mask = 0;
+
+	for (i = 0; i < ARRAY_LEN(fds); i++) {
+		fds[i] = open_device();
+		ASSERT_LE(0, fds[i]);
+	}
+	ASSERT_EQ(0, raw_ioctl(fds[0], MEMSCOPE_IOC_GET_FEATURES, (unsigned long)&mask));
+	/* The limit came with the features of its header. */
+	if (!(mask & MEMSCOPE_FEATURE_DELEGATE))
+		return;
+	ASSERT_EQ(0, effective_resource(false));
+	for (i = 0; i < MEMSCOPE_MAX_PER_TASK; i++)
+		EXPECT_EQ(0, raw_ioctl(fds[i], MEMSCOPE_IOC_SUSPEND, 0));
+	EXPECT_EQ(-ENOSPC, raw_ioctl(fds[i], MEMSCOPE_IOC_SUSPEND, 0));
+	EXPECT_EQ(0, raw_ioctl(fds[0], MEMSCOPE_IOC_RESUME, 0));
+	EXPECT_EQ(0, raw_ioctl(fds[i], MEMSCOPE_IOC_SUSPEND, 0));
+}
+
+/* --- others ---------------------------------------------------------------------- */
+
+#define ROUNDS 100
+
+static void *hammer(void *arg)
+{
+	struct memscope_status s = { .entry_size = sizeof(struct memscope_entry) };
+
+	for (;;) {
+		raw_ioctl(thread_fd, MEMSCOPE_IOC_SUSPEND, 0);
+		raw_ioctl(thread_fd, MEMSCOPE_IOC_STATUS, (unsigned long)&s);
+		raw_ioctl(thread_fd, MEMSCOPE_IOC_RESUME, 0);
+	}
+	return NULL;
+}
+
+/*
+ * Rule: a task without privilege that calls all the time keeps nobody waiting for ever: others
+ * mark, fork and execute, and each such round ends.
+ */
+TEST(others_go_on)
+{
+	int fd = open(DEVICE, O_RDWR), own = open_device(), i, status;
+	pthread_t thread[4];
+	pid_t pid, child;
+
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, own);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		thread_fd = fd;
+		if (become_nobody())
+			_exit(1);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (i = 0; i < ARRAY_LEN(thread); i++)
+			if (pthread_create(&thread[i], NULL, hammer, NULL))
+				_exit(1);
+		for (;;)
+			pause();
+	}
+	ASSERT_LT(0, pid);
+	for (i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(0, mark(own, MEMSCOPE_MARK_HOLD | MEMSCOPE_MARK_PROCESS, NOIO));
+		child = fork();
+		if (!child) {
+			execl("/bin/true", "true", NULL);
+			_exit(1);
+		}
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		ASSERT_EQ(0, status);
+		ASSERT_EQ(0, mark(own, MEMSCOPE_MARK_HOLD | MEMSCOPE_MARK_PROCESS, 0));
+	}
+	/* It was at it all the time. */
+	EXPECT_EQ(0, waitpid(pid, &status, WNOHANG));
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+}
+
+TEST_HARNESS_MAIN
