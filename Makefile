@@ -15,7 +15,23 @@ NAME := $(if $(filter stock,$(KERNEL)),stock-$(or $(RELEASE),$(FLAVOUR)),$(KERNE
 OUT := $(TOP)/build/$(NAME)
 
 .DEFAULT_GOAL := all
-.PHONY: all setup demo tools check check-bufio check-sanitize kernel-sanitize ext modules_install clean distclean help clippy lint
+.PHONY: \
+	all \
+	setup \
+	demo \
+	tools \
+	check \
+	check-bufio \
+	check-sanitize \
+	check-mutants \
+	kernel-sanitize \
+	ext \
+	modules_install \
+	clean \
+	distclean \
+	help \
+	clippy \
+	lint
 
 # Installed where modprobe does not look: see docs/dm.md.
 install_conf = install -D -m 644 "$(TOP)/dm/memscope-dm-bufio.conf" \
@@ -92,6 +108,9 @@ kernel-sanitize:
 check-sanitize: kernel-sanitize
 	@$(MAKE) -C $(TOP) --no-print-directory check KERNEL=sanitize
 
+check-mutants: all
+	@$(TOP)/scripts/check-mutants
+
 check-bufio: all
 	@$(TOP)/scripts/check bufio
 
@@ -111,6 +130,7 @@ help:
 	@echo '                      which make kernel-sanitize builds (20 minutes on 2 cores)'
 	@echo 'make check-bufio      the tests of the block cache'
 	@echo 'make tools            the command memscope and what belongs to it, in build/tools/'
+	@echo 'make check-mutants    whether the tests notice what selftests/mutants/ breaks'
 	@echo 'make                  the module, build/$(NAME)/memscope.ko'
 	@echo 'make KDIR=DIR [LLVM=1]  the module for the kernel tree DIR, with this machine'"'"'s tools'
 	@echo 'make ext M=DIR        the C module in DIR, against memscope'"'"'s headers and symbols;'
