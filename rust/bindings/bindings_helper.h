@@ -4,6 +4,7 @@
  * name here; the build strips the RUST_CONST_HELPER_ prefix.
  */
 
+#include <linux/blkdev.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/sched.h>
@@ -34,6 +35,9 @@ const fmode_t RUST_CONST_HELPER_FMODE_CAN_WRITE = FMODE_CAN_WRITE;
 const fmode_t RUST_CONST_HELPER_FMODE_PREAD = FMODE_PREAD;
 const fmode_t RUST_CONST_HELPER_FMODE_PWRITE = FMODE_PWRITE;
 const fmode_t RUST_CONST_HELPER_FMODE_STREAM = FMODE_STREAM;
+
+const blk_mode_t RUST_CONST_HELPER_BLK_OPEN_READ = BLK_OPEN_READ;
+const blk_mode_t RUST_CONST_HELPER_BLK_OPEN_WRITE = BLK_OPEN_WRITE;
 
 const unsigned int RUST_CONST_HELPER_PF_NOWAIT = MEMSCOPE_PF_NOWAIT;
 

@@ -11,7 +11,7 @@ use super::{
         limits::Refused,
     },
     stats::Event,
-    writeback, Buffer, Locked, Owned, Table, CLEAN, MAIN,
+    writeback, Entry, Locked, Owned, Table, CLEAN, MAIN,
 };
 use crate::{
     kapi::{
@@ -191,22 +191,22 @@ pub(crate) const fn queue(queue: clock::Queue) -> usize {
 }
 
 impl<'l> Queues for Hand<'l, '_> {
-    type Entry = &'l Buffer;
+    type Entry = &'l Entry;
 
     fn len(&self, from: clock::Queue) -> usize {
         self.0.len(queue(from))
     }
 
     // The buffer stays where it is until it is pushed or taken: each is done with what is popped.
-    fn pop_oldest(&mut self, from: clock::Queue) -> Option<&'l Buffer> {
+    fn pop_oldest(&mut self, from: clock::Queue) -> Option<&'l Entry> {
         self.0.first(queue(from))
     }
 
-    fn push_newest(&mut self, to: clock::Queue, buffer: &'l Buffer) {
+    fn push_newest(&mut self, to: clock::Queue, buffer: &'l Entry) {
         self.0.move_to(buffer, queue(to));
     }
 
-    fn visit(&mut self, buffer: &&'l Buffer) -> Visit {
+    fn visit(&mut self, buffer: &&'l Entry) -> Visit {
         self.0.visit(buffer, UNCLEAN)
     }
 }

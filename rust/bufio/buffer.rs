@@ -3,7 +3,7 @@
 //! A buffer: what it consists of, and the end of its transfers.
 
 use super::{
-    client::Shared,
+    client::{self, Shared},
     policy::{
         dirty::Dirty,
         limits::Usage,
@@ -33,7 +33,7 @@ pub(crate) struct Bufio;
 /// A client's buffers.
 pub(crate) type Table = rcu_table::Table<Bufio>;
 /// A buffer.
-pub(crate) type Buffer = rcu_table::Entry<Bufio>;
+pub(crate) type Entry = rcu_table::Entry<Bufio>;
 /// A hold of a buffer.
 pub(crate) type Hold<'t> = rcu_table::Hold<'t, Bufio>;
 /// A buffer that is in no table.
@@ -121,6 +121,10 @@ impl Kind for Bufio {
 
     fn unheld(shared: &Shared) {
         shared.note_freed();
+    }
+
+    fn release(hold: Hold<'_>) {
+        client::release(hold);
     }
 
     fn work(table: &Table) {

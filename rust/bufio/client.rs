@@ -15,7 +15,8 @@ use super::{
     writeback, Hold, Owned, Table, CLEAN, DIRTY, MAIN, WRITING,
 };
 use crate::kapi::{
-    bio::{self, Bdev, BioSet, SECTOR_BYTES},
+    bdev::Bdev,
+    bio::{self, BioSet, SECTOR_BYTES},
     block_mem::Pool,
     callback::Callback,
     debugfs, params,
@@ -57,6 +58,22 @@ pub(crate) struct Options {
     pub(crate) write_callback: Callback,
     /// What follows when a block cannot be written.
     pub(crate) on_failure: OnFailure,
+}
+
+impl Options {
+    /// For a cache of `block_bytes` blocks of `bdev`, a multiple of 512: one buffer in reserve, no
+    /// callbacks, and what cannot be written is kept.
+    pub(crate) fn new(bdev: Bdev, block_bytes: u32) -> Self {
+        Self {
+            bdev,
+            block_bytes,
+            reserved: 1,
+            aux_bytes: 0,
+            alloc_callback: Callback::NONE,
+            write_callback: Callback::NONE,
+            on_failure: OnFailure::Keep,
+        }
+    }
 }
 
 /// What belongs to a client's table.

@@ -41,17 +41,17 @@ pub(crate) enum Want {
 impl Client {
     /// Holds a block if it is cached and not being read. Any context but a hard interrupt.
     #[inline]
-    pub(crate) fn get(&self, block: u64) -> Option<Hold<'_>> {
+    pub(crate) fn find(&self, block: u64) -> Option<Hold<'_>> {
         let table = self.table();
         if let Some(hold) = table.get_fast(block, READING | READ_ERROR) {
             table.shared.stats.used(Event::Hit);
             return Some(hold);
         }
-        self.get_slowly(block)
+        self.find_slowly(block)
     }
 
     #[cold]
-    fn get_slowly(&self, block: u64) -> Option<Hold<'_>> {
+    fn find_slowly(&self, block: u64) -> Option<Hold<'_>> {
         let table = self.table();
         match table.get(block, READING | READ_ERROR) {
             Found::Held(hold) => {
@@ -195,7 +195,7 @@ fn submit_reads(table: &Table, batch: Batch<'_, Bufio>, ioprio: u16) {
         end: shared.block_bytes,
         block_bytes: shared.block_bytes,
     };
-    run.submit(&shared.bios, shared.bdev, Op::Read, ioprio);
+    run.submit(&shared.bios, &shared.bdev, Op::Read, ioprio);
 }
 
 /// Submits the read of one held block.

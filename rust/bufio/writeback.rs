@@ -11,7 +11,7 @@ use super::{
         writeback,
     },
     stats::Event,
-    Buffer, Bufio, Hold, Locked, Table, CLEAN, DIRTY, MAIN, WRITING,
+    Bufio, Entry, Hold, Locked, Table, CLEAN, DIRTY, MAIN, WRITING,
 };
 use crate::kapi::{
     bio::{self, Op, Run, MAX_SEGMENTS},
@@ -69,7 +69,7 @@ pub(crate) fn mark_dirty(buffer: &Hold<'_>, start: u32, end: u32) -> bool {
 }
 
 #[cold]
-fn became_dirty(table: &Table, buffer: &Buffer) {
+fn became_dirty(table: &Table, buffer: &Entry) {
     let shared = &table.shared;
     let meta = buffer.meta();
     // Relaxed: read by writers under the lock that follows.
@@ -130,7 +130,7 @@ pub(crate) enum Which {
 }
 
 impl Which {
-    fn takes(self, shared: &Shared, buffer: &Buffer) -> bool {
+    fn takes(self, shared: &Shared, buffer: &Entry) -> bool {
         let now = buffer.snapshot();
         if !now.has(hold::DIRTY) || now.has(hold::IO) {
             return false;
@@ -155,7 +155,7 @@ impl Which {
 
 impl Which {
     /// Whether neither this buffer nor those behind it are old enough.
-    fn is_past(self, buffer: &Buffer) -> bool {
+    fn is_past(self, buffer: &Entry) -> bool {
         match self {
             Self::Before(time) => buffer.meta().dirty_since.load(Relaxed) > time,
             Self::Flush { .. } | Self::Any => false,
@@ -179,7 +179,7 @@ fn piece(block: u64, range: Range) -> Piece {
 }
 
 /// Returns what of a dirty buffer is to be written, if `which` takes it.
-fn wanted(locked: &Locked<'_>, shared: &Shared, buffer: &Buffer, which: Which) -> Option<Piece> {
+fn wanted(locked: &Locked<'_>, shared: &Shared, buffer: &Entry, which: Which) -> Option<Piece> {
     if locked.queue_of(buffer) != Some(DIRTY) || !which.takes(shared, buffer) {
         return None;
     }
@@ -197,7 +197,7 @@ fn widen(shared: &Shared, block: u64, range: Range) -> Range {
 }
 
 /// Makes a buffer's write begin. Returns what is to be written, widened.
-fn begin(locked: &Locked<'_>, shared: &Shared, buffer: &Buffer) -> Option<Piece> {
+fn begin(locked: &Locked<'_>, shared: &Shared, buffer: &Entry) -> Option<Piece> {
     buffer.change(Change::START_WRITE).ok()?;
     let number = shared.writes.load(Relaxed).saturating_add(1);
     shared.writes.store(number, Relaxed);
@@ -249,7 +249,7 @@ fn take_run<'t>(table: &'t Table, which: Which, left: &mut usize) -> Option<Take
         };
     };
     // Where an error came from must be known at the second attempt.
-    let failed = |buffer: &Buffer| buffer.snapshot().has(WRITE_ERROR);
+    let failed = |buffer: &Entry| buffer.snapshot().has(WRITE_ERROR);
     let capacity = if failed(oldest) {
         capacity(shared).alone()
     } else {
@@ -327,7 +327,7 @@ fn write(table: &Table, which: Which, blocks: usize, op: Op) -> usize {
                 end: taken.last().end as usize,
                 block_bytes: shared.block_bytes,
             };
-            run.submit(&shared.bios, shared.bdev, op, IOPRIO_DEFAULT);
+            run.submit(&shared.bios, &shared.bdev, op, IOPRIO_DEFAULT);
             wait::cond_resched();
         }
     });

@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/memscope-bufio.h`, whose contracts are not repeated here. A
 //! `memscope_bufio_client` is a boxed [`Handle`], a `memscope_buffer` a
-//! [`Buffer`](crate::bufio::Buffer) that is held.
+//! [`Entry`](crate::bufio::Entry) that is held.
 
 mod buffers;
 mod clients;

@@ -83,6 +83,12 @@ bool memscope_helper_page_is_pfmemalloc(const void *addr)
 	return page_is_pfmemalloc(page);
 }
 
+/* linux/string.h; in C, where others may change the bytes meanwhile */
+void memscope_helper_copy(void *to, const void *from, size_t n)
+{
+	memcpy(to, from, n);
+}
+
 /* macro in linux/slab.h */
 void *memscope_helper_kvzalloc(size_t size, gfp_t gfp)
 {

@@ -45,6 +45,7 @@ unsigned int memscope_helper_bdev_max_discard_sectors(struct block_device *bdev)
 
 /* linux/mm.h, linux/gfp.h, linux/vmalloc.h */
 bool memscope_helper_page_is_pfmemalloc(const void *addr);
+void memscope_helper_copy(void *to, const void *from, size_t n);
 void *memscope_helper_kvzalloc(size_t size, gfp_t gfp);
 void *memscope_helper_vmalloc(unsigned long size, gfp_t gfp);
 unsigned long memscope_helper_low_pages(void);

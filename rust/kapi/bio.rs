@@ -9,6 +9,7 @@
 //! [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
 
 use super::{
+    bdev::Bdev,
     block_mem::{Memory, Source},
     gfp::Gfp,
     rcu_table::{Batch, Hold, Kind},
@@ -21,78 +22,12 @@ use core::{
 };
 use kernel::{error::to_result, page::PAGE_SIZE, prelude::*, sync::rcu, types::Opaque};
 
-/// The error of an operation that the device does not have.
-pub(crate) fn not_supported() -> Error {
-    Error::from_errno((bindings::EOPNOTSUPP as i32).wrapping_neg())
-}
-
 /// Bytes of a sector, the unit of device addresses.
 pub(crate) const SECTOR_BYTES: usize = 512;
 /// Most segments of a bio.
 pub(crate) const MAX_SEGMENTS: usize = bindings::BIO_MAX_VECS as usize;
 /// Bios that a [`BioSet`] keeps for when memory is short.
 const RESERVED_BIOS: u32 = 2;
-
-/// A block device that somebody else keeps open.
-///
-/// # Invariants
-///
-/// The device is open while this value exists.
-#[derive(Clone, Copy)]
-pub(crate) struct Bdev(NonNull<bindings::block_device>);
-
-// SAFETY: The functions below may be called from any thread.
-unsafe impl Send for Bdev {}
-// SAFETY: As above.
-unsafe impl Sync for Bdev {}
-
-impl Bdev {
-    /// Wraps a device.
-    ///
-    /// # Safety
-    ///
-    /// The device is open and stays so while the value or a copy of it exists.
-    pub(crate) unsafe fn from_raw(raw: NonNull<bindings::block_device>) -> Self {
-        // INVARIANT: By the contract.
-        Self(raw)
-    }
-
-    /// Returns the size.
-    pub(crate) fn sectors(self) -> u64 {
-        // SAFETY: By the type invariants.
-        unsafe { bindings::memscope_helper_bdev_nr_sectors(self.0.as_ptr()) }
-    }
-
-    /// Returns the physical block size.
-    pub(crate) fn physical_block_bytes(self) -> u32 {
-        // SAFETY: By the type invariants.
-        unsafe { bindings::memscope_helper_bdev_physical_block_size(self.0.as_ptr()) }
-    }
-
-    /// Returns major and minor number.
-    pub(crate) fn number(self) -> (u32, u32) {
-        // SAFETY: By the type invariants; the number does not change.
-        let dev = unsafe { (*self.0.as_ptr()).bd_dev };
-        (dev >> 20, dev & ((1 << 20) - 1))
-    }
-
-    /// Flushes the device's write cache. May sleep.
-    pub(crate) fn flush(self) -> Result {
-        // SAFETY: By the type invariants.
-        to_result(unsafe { bindings::blkdev_issue_flush(self.0.as_ptr()) })
-    }
-
-    /// Discards sectors. May sleep.
-    pub(crate) fn discard(self, sector: u64, sectors: u64) -> Result {
-        // SAFETY: By the type invariants.
-        if unsafe { bindings::memscope_helper_bdev_max_discard_sectors(self.0.as_ptr()) } == 0 {
-            return Err(not_supported());
-        }
-        let gfp = Gfp::NOIO.as_raw();
-        // SAFETY: By the type invariants; the block layer checks the range.
-        to_result(unsafe { bindings::blkdev_issue_discard(self.0.as_ptr(), sector, sectors, gfp) })
-    }
-}
 
 /// Whether the current task is inside a bio submission, where waiting for another bio deadlocks.
 #[inline]
@@ -132,12 +67,12 @@ impl BioSet {
     }
 
     /// Allocates a bio. Sleeps for the reserve where memory is short, never for reclaim before that.
-    fn allocate(&self, bdev: Bdev, segments: usize, op: u32) -> NonNull<bindings::bio> {
+    fn allocate(&self, bdev: &Bdev, segments: usize, op: u32) -> NonNull<bindings::bio> {
         let segments = segments.clamp(1, MAX_SEGMENTS) as u16;
         let gfp = Gfp::NOIO.as_raw();
         // SAFETY: The set is initialised and has vectors.
         let bio =
-            unsafe { bindings::bio_alloc_bioset(bdev.0.as_ptr(), segments, op, gfp, self.0.get()) };
+            unsafe { bindings::bio_alloc_bioset(bdev.as_raw(), segments, op, gfp, self.0.get()) };
         // SAFETY: With direct reclaim in the flags the allocation waits and does not fail.
         unsafe { NonNull::new_unchecked(bio) }
     }
@@ -217,7 +152,7 @@ impl<K: Transfer> Run<'_, K> {
     }
 
     /// Submits the run. May sleep for a bio; not for the transfer.
-    pub(crate) fn submit(self, set: &BioSet, bdev: Bdev, op: Op, ioprio: u16) {
+    pub(crate) fn submit(self, set: &BioSet, bdev: &Bdev, op: Op, ioprio: u16) {
         let segments = |bytes: usize, source| match source {
             Source::Vmalloc => bytes.div_ceil(PAGE_SIZE) + 1,
             Source::Slab | Source::Pages => 1,

@@ -269,7 +269,9 @@ impl Pool {
         let from = memory.as_ptr().wrapping_add(offset);
         // SAFETY: Within the block; `to` is not, as it is borrowed from elsewhere. A writer beside us
         // makes the copy's bytes unspecified, as for any memory that a device writes.
-        unsafe { ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len()) };
+        unsafe {
+            bindings::memscope_helper_copy(to.as_mut_ptr().cast(), from.cast(), to.len());
+        }
         true
     }
 
@@ -283,7 +285,9 @@ impl Pool {
         }
         let to = memory.as_ptr().wrapping_add(offset);
         // SAFETY: As in `read`.
-        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
+        unsafe {
+            bindings::memscope_helper_copy(to.cast(), from.as_ptr().cast(), from.len());
+        }
         true
     }
 }

@@ -25,6 +25,13 @@ unsafe impl Send for Callback {}
 unsafe impl Sync for Callback {}
 
 impl Callback {
+    /// No function.
+    // INVARIANT: None is called.
+    pub(crate) const NONE: Self = Self {
+        function: None,
+        dm: false,
+    };
+
     /// Wraps a function; `dm` is what [`Callback`] says.
     ///
     /// # Safety

@@ -49,9 +49,9 @@ impl DmIoClient {
     ///
     /// `EOPNOTSUPP` if no module has handed the functions over, or what dm-io says.
     pub(crate) fn new() -> Result<Self> {
-        let ops = NonNull::new(OPS.load(Relaxed).cast_mut()).ok_or(super::bio::not_supported())?;
+        let ops = NonNull::new(OPS.load(Relaxed).cast_mut()).ok_or(super::bdev::not_supported())?;
         // SAFETY: By the contract of `set_ops`.
-        let create = unsafe { (*ops.as_ptr()).create }.ok_or(super::bio::not_supported())?;
+        let create = unsafe { (*ops.as_ptr()).create }.ok_or(super::bdev::not_supported())?;
         // SAFETY: By the contract of `set_ops`.
         let client = kernel::error::from_err_ptr(unsafe { create() })?;
         // INVARIANT: Just made.

@@ -34,7 +34,7 @@ mod locked;
 
 pub(crate) use batch::Batch;
 pub(crate) use chains::Found;
-pub(crate) use entry::{Entry, Hold, Owned};
+pub(crate) use entry::{Entry, Hold, Owned, Releasing};
 pub(crate) use locked::Locked;
 
 use super::{gfp::Gfp, workqueue::OwnedQueue};
@@ -72,6 +72,9 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
 
     /// Called after an object became unheld. Any context.
     fn unheld(shared: &Self::Shared);
+
+    /// Ends a user's hold. Any context but a hard interrupt.
+    fn release(hold: Hold<'_, Self>);
 
     /// The table's work, see [`Table::schedule`]. Process context.
     fn work(table: &Table<Self>);

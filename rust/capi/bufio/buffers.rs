@@ -8,7 +8,7 @@ use crate::{
     bufio::{
         client,
         lookup::{self, Want},
-        writeback, Buffer, Hold,
+        writeback, Entry, Hold,
     },
     kapi::{gfp::Gfp, rcu_table},
 };
@@ -47,7 +47,7 @@ check_signature!(
 #[inline]
 unsafe fn take_hold<'c>(b: *mut memscope_buffer) -> Hold<'c> {
     // SAFETY: By the contract; held buffers are not null, and their client is not destroyed.
-    unsafe { rcu_table::Hold::from_raw(NonNull::new_unchecked(b.cast::<Buffer>())) }
+    unsafe { rcu_table::Hold::from_raw(NonNull::new_unchecked(b.cast::<Entry>())) }
 }
 
 /// Looks at a caller's hold.
@@ -142,7 +142,7 @@ pub(crate) unsafe extern "C" fn memscope_bufio_get(
     bp: *mut *mut memscope_buffer,
 ) -> *mut c_void {
     // SAFETY: By the contract.
-    match unsafe { handle(c) }.client.get(block) {
+    match unsafe { handle(c) }.client.find(block) {
         // SAFETY: By the contract.
         Some(hold) => unsafe { hand_out(hold, bp) },
         None => {
@@ -279,7 +279,7 @@ pub(crate) unsafe extern "C" fn memscope_bufio_get_aux_data(
     b: *mut memscope_buffer,
 ) -> *mut c_void {
     // SAFETY: The object's memory goes on behind the entry; see `Table::new`.
-    unsafe { b.cast::<Buffer>().add(1).cast() }
+    unsafe { b.cast::<Entry>().add(1).cast() }
 }
 
 /// See `include/linux/memscope-bufio.h`.

@@ -13,7 +13,7 @@ use crate::{
         writeback,
     },
     kapi::{
-        bio::Bdev,
+        bdev::Bdev,
         callback::Callback,
         dm_io::{self, DmIoClient},
     },
@@ -74,10 +74,9 @@ pub(crate) unsafe extern "C" fn memscope_bufio_client_create(
             // SAFETY: The function is called with buffers of this client, as the caller was promised.
             unsafe { Callback::new(function, dm) }
         };
+        // SAFETY: By the caller's contract.
+        let bdev = unsafe { Bdev::from_raw(bdev) };
         let options = Options {
-            // SAFETY: By the caller's contract.
-            bdev: unsafe { Bdev::from_raw(bdev) },
-            block_bytes: block_size,
             reserved: reserved_buffers,
             aux_bytes: aux_size,
             alloc_callback: callback(alloc_callback),
@@ -87,6 +86,7 @@ pub(crate) unsafe extern "C" fn memscope_bufio_client_create(
             } else {
                 OnFailure::Keep
             },
+            ..Options::new(bdev, block_size)
         };
         let (global, directory) =
             with_root(|root| (root.global.clone(), root.directory.clone())).ok_or(ENODEV)?;

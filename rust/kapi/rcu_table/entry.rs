@@ -216,6 +216,36 @@ impl<K: Kind> Drop for Hold<'_, K> {
     }
 }
 
+/// A hold that ends with [`Kind::release`].
+///
+/// # Invariants
+///
+/// The hold is not taken before the value is dropped.
+pub(crate) struct Releasing<'t, K: Kind>(ManuallyDrop<Hold<'t, K>>);
+
+impl<'t, K: Kind> Releasing<'t, K> {
+    /// Wraps a hold.
+    pub(crate) fn new(hold: Hold<'t, K>) -> Self {
+        // INVARIANT: Just given.
+        Self(ManuallyDrop::new(hold))
+    }
+}
+
+impl<'t, K: Kind> Deref for Releasing<'t, K> {
+    type Target = Hold<'t, K>;
+
+    fn deref(&self) -> &Hold<'t, K> {
+        &self.0
+    }
+}
+
+impl<K: Kind> Drop for Releasing<'_, K> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants it is there; the value is not used again.
+        K::release(unsafe { ManuallyDrop::take(&mut self.0) });
+    }
+}
+
 /// An object outside the table.
 ///
 /// # Invariants

@@ -1,34 +1,38 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Misuse of the scope guards that must not compile: each file in compile_fail/
-# is compiled with the project's sources and the flags of the guard test
-# module, and must fail with the errors that its second line names,
-# and no others. control.rs must compile, or the rest would prove nothing.
+# Misuse of guards that must not compile: each file in compile_fail/ of the
+# areas that have that is compiled with the project's sources and the flags of
+# the area's guard test module, and must fail with the errors that its second
+# line names, and no others. control.rs must compile, or the rest would prove
+# nothing. The sources are those that the test module's main.rs has.
 
-. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
 usage() {
 	cat <<EOT
-Usage: selftests/scope/compile_fail.sh [NAME...]
+Usage: selftests/compile_fail.sh AREA [NAME...]
 
 Prints KTAP; exit status 1 if a case is not as it must be.
 EOT
 }
 case ${1:-} in
 -h | --help) usage; exit 0 ;;
--*) usage >&2; exit 2 ;;
+'' | -*) usage >&2; exit 2 ;;
 esac
+area=$1
+shift
 
 KERNEL=${KERNEL:-stock}
-here=$TOP/selftests/scope
-build=$TOP/build/$(kernel_name "$KERNEL")/ext/scope_guard
+here=$TOP/selftests/$area
+module=${area}_guard
+build=$TOP/build/$(kernel_name "$KERNEL")/ext/$module
 mkdir -p "$build"
 if [ "${MEMSCOPE_IN_ROOT:-}" != 1 ] && [ "${MEMSCOPE_ROOT:-}" != / ]; then
 	"$TOP/scripts/setup" kernel
-	exec "$TOP/scripts/root" -- "$here/compile_fail.sh" "$@"
+	exec "$TOP/scripts/root" -- "$TOP/selftests/compile_fail.sh" "$area" "$@"
 fi
-"$TOP/scripts/kbuild" "$here/scope_guard" "$build" modules \
+"$TOP/scripts/kbuild" "$here/$module" "$build" modules \
 	KCFLAGS="-I$TOP/include -I$TOP/include/uapi" >"$build.log" 2>&1 || { cat "$build.log" >&2; exit 1; }
 
 # The compiler call of the module's crate, up to its outputs.
@@ -47,6 +51,10 @@ if [ $# -eq 0 ]; then
 	done
 fi
 
+# The project's part of the module's crate root, but for its path.
+project=$(sed -n '/^mod project {/,/^}/p' "$here/$module/main.rs")
+uses=$(grep '^use project::' "$here/$module/main.rs")
+
 # compile NAME: errors to $work/log.
 compile() {
 	cat >"$work/$1.rs" <<EOT
@@ -54,19 +62,9 @@ compile() {
 #![deny(unused_must_use)]
 #![allow(dead_code)]
 #[path = "$TOP/rust"]
-mod project {
-	pub(crate) mod bindings;
-	#[path = "kapi"]
-	pub(crate) mod kapi {
-		mod current;
-		pub(crate) mod gfp;
-		pub(crate) mod task;
-		pub(crate) mod workqueue;
-	}
-	pub(crate) mod scope;
-}
+$project
 #[allow(unused_imports)]
-use project::{bindings, kapi, scope};
+$uses
 #[path = "$here/compile_fail/$1.rs"]
 mod case;
 const __LOG_PREFIX: &[u8] = b"compile_fail\0";

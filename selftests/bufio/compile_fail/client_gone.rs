@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+// fails: E0505
+
+use crate::bufio::client::Client;
+use kernel::prelude::*;
+
+pub(crate) fn f(client: Client) -> Result {
+    let block = client.read(7)?;
+    drop(client);
+    block.write_at(0, b"late")
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+// fails: E0608
+
+use crate::bufio::client::Client;
+use kernel::prelude::*;
+
+pub(crate) fn f(client: &Client) -> Result<u8> {
+    let block = client.read(7)?;
+    Ok(block[0])
+}

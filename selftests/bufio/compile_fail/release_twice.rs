@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+// fails: E0382
+
+use crate::bufio::client::Client;
+use kernel::prelude::*;
+
+pub(crate) fn f(client: &Client) -> Result {
+    let block = client.read(7)?;
+    drop(block);
+    drop(block);
+    Ok(())
+}
