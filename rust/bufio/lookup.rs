@@ -244,18 +244,42 @@ fn insert<'t>(table: &'t Arc<Table>, owned: Owned, block: u64, flags: u64) -> Op
 
 #[cold]
 fn obtain_slowly<'t>(table: &'t Arc<Table>, block: u64, want: Want) -> Result<Hold<'t>> {
-    let (hold, own) = start_slowly(table, block, want)?;
-    match want {
-        Want::Read { .. } if own => {
-            hold.wait_clear(READING);
-            finished(hold)
+    loop {
+        let (hold, own) = start_slowly(table, block, want)?;
+        match want {
+            Want::Read { .. } if own => {
+                hold.wait_clear(READING);
+                return finished(hold);
+            }
+            Want::Read { ioprio } => {
+                // An error that is there already is of somebody else's read: try again.
+                let again = !hold.snapshot().has(READING);
+                return ready(hold, ioprio, again);
+            }
+            Want::New => {
+                hold.wait_clear(READING);
+                if !hold.snapshot().has(READ_ERROR) {
+                    return Ok(hold);
+                }
+                wait_thrown_out(hold, block);
+            }
         }
-        Want::New if own => Ok(hold),
-        _ => {
-            // An error that is there already is of somebody else's read: try again.
-            let again = !hold.snapshot().has(READING);
-            ready(hold, want, again)
-        }
+    }
+}
+
+/// Ends the hold of a buffer whose read failed, and waits a moment if others hold it still.
+///
+/// They are the end of that read, and readers who are told of the error. The buffer is not put to use
+/// for a new block beside them: its caller could not get rid of it by a forget.
+#[cold]
+fn wait_thrown_out(hold: Hold<'_>, block: u64) {
+    let table = hold.table();
+    let freed = &table.shared.global.freed;
+    let seen = freed.value();
+    super::client::release(hold);
+    writeback::drop_deferred(table);
+    if table.contains(block, 0) {
+        freed.wait_changed(seen, 1);
     }
 }
 
@@ -292,24 +316,14 @@ fn start_slowly<'t>(table: &'t Arc<Table>, block: u64, want: Want) -> Result<(Ho
 
 /// Waits for a read that [`Client::start`] started or found. Sleeps.
 pub(crate) fn finish(hold: Hold<'_>, ioprio: u16, awaited: bool) -> Result<Hold<'_>> {
-    ready(hold, Want::Read { ioprio }, !awaited)
+    ready(hold, ioprio, !awaited)
 }
 
 /// Makes a held buffer that is being read, or failed to be, fit for use.
 ///
 /// `again` says whether to read once more where an error is there.
-fn ready(hold: Hold<'_>, want: Want, mut again: bool) -> Result<Hold<'_>> {
+fn ready(hold: Hold<'_>, ioprio: u16, mut again: bool) -> Result<Hold<'_>> {
     hold.wait_clear(READING);
-    let Want::Read { ioprio } = want else {
-        // Whatever is there will be overwritten.
-        let _ = hold.change(Change {
-            need: READ_ERROR,
-            refuse: READING,
-            clear: READ_ERROR,
-            set: 0,
-        });
-        return Ok(hold);
-    };
     while hold.snapshot().has(READ_ERROR) {
         if !again && hold.meta().read_error().is_some() {
             break;

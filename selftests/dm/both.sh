@@ -1,0 +1,254 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# selftest-helper: sourced by the tests of this folder.
+#
+# Runs the cases of a target family first on the stock dm-bufio.ko, then on
+# memscope-dm-bufio.ko, in one boot, with Debian's own target modules. A case is
+# a function case_NAME; it fails with the first command that fails, and says with
+# "fact" what it saw. It passes if it did not fail on either cache and the facts
+# of both are the same.
+
+set -u
+export LC_ALL=C
+# No udev here: libdevmapper makes the nodes itself.
+export DM_DISABLE_UDEV=1
+
+ko=$MEMSCOPE_BUILD/memscope-dm-bufio.ko
+extra=$MEMSCOPE_BUILD/ext/targets
+mnt=/tmp/dm-mnt
+work=/tmp/dm-work
+data=/tmp/dm-data
+mkdir -p "$mnt" "$work"
+# What a test needs: modules of Debian's, and of those built in targets/.
+modules=() built=()
+
+# fact WORD...: what the other cache has to say as well.
+fact() { echo "$*" >>"$work/facts"; }
+# saw WORD COMMAND...: what the command prints, as a fact; fails if it does.
+saw() {
+	local word=$1 out
+	shift
+	out=$("$@") || return
+	fact "$word=$out"
+}
+
+# The same bytes in every boot.
+[ -e "$data" ] || python3 -c "import random; open('$data', 'wb').write(random.Random(1).randbytes(1 << 20))"
+
+# poll COMMAND...: until it succeeds, for at most a minute or more.
+poll() {
+	local _
+	for _ in $(seq 600); do
+		"$@" && return
+		sleep 0.1
+	done
+	return 1
+}
+
+# --- devices ----------------------------------------------------------------
+
+# /dev/ram0 to /dev/ram3 hold 512 MiB each, of which only what was written uses
+# memory; what was discarded reads as zeros.
+ram() {
+	local n
+	for n in 0 1 2 3; do
+		blkdiscard -q -f "/dev/ram$n" 2>/dev/null || return
+		# The page cache too.
+		blockdev --flushbufs "/dev/ram$n" || return
+	done
+}
+
+# below NAME DEVICE START_MIB SIZE_MIB: /dev/mapper/NAME, below which errors can
+# be injected.
+below() {
+	echo "0 $(($4 * 2048)) linear $2 $(($3 * 2048))" >"$work/linear-$1"
+	dmsetup create "$1" <"$work/linear-$1"
+}
+reload() { # NAME TABLE
+	dmsetup load "$1" --table "$2" && dmsetup suspend --noflush --nolockfs "$1" && dmsetup resume "$1"
+}
+# inject NAME FEATURE [ARGUMENT...]: from now on by dm-flakey; heal takes it back.
+inject() {
+	local size device offset name=$1
+	shift
+	read -r _ size _ device offset <"$work/linear-$name"
+	reload "$name" "0 $size flakey $device $offset 0 3600 $# $*"
+}
+# dust NAME BLOCK...: reads of these 512-byte blocks fail, by dm-dust.
+dust() {
+	local size device offset block name=$1
+	shift
+	read -r _ size _ device offset <"$work/linear-$name"
+	reload "$name" "0 $size dust $device $offset 512" || return
+	for block; do dmsetup message "$name" 0 addbadblock "$block" || return; done
+	dmsetup message "$name" 0 enable
+}
+heal() { reload "$1" "$(cat "$work/linear-$1")"; }
+
+sectors() { blockdev --getsz "$1"; }
+
+# errno COMMAND...: prints how it failed, or "none". The command runs in the C locale.
+errno() {
+	local text
+	if text=$("$@" 2>&1 >/dev/null); then
+		echo none
+	else
+		sed -nE 's/.*: (Input\/output error|Invalid or incomplete multibyte.*|No space left on device|Structure needs cleaning|Read-only file system|No data available|Cannot allocate memory|[A-Z][a-z ]+)$/\1/p' <<<"$text" |
+			head -n 1
+	fi
+}
+# Reads without the page cache, to the end or to the first error.
+read_all() { dd if="$1" of=/dev/null bs=64K iflag=direct status=none; }
+# bad_blocks DEVICE: how many blocks of 4096 bytes cannot be read, and why.
+bad_blocks() {
+	python3 - "$1" <<'END'
+import collections, errno, mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT)
+size = os.lseek(fd, 0, os.SEEK_END)
+step, bad, memory = 1 << 20, collections.Counter(), mmap.mmap(-1, 1 << 20)
+for start in range(0, size, step):
+    try:
+        os.preadv(fd, [memory], start)
+        continue
+    except OSError:
+        pass
+    for offset in range(start, min(start + step, size), 4096):
+        try:
+            os.preadv(fd, [memoryview(memory)[:4096]], offset)
+        except OSError as e:
+            bad[errno.errorcode[e.errno]] += 1
+print(*(f"{n} {name}" for name, n in sorted(bad.items())) if bad else ["none"])
+END
+}
+# spoil DEVICE OFFSET_KIB KIB: overwrites, past any cache.
+spoil() { tr '\0' '\377' </dev/zero | dd of="$1" bs=1K seek="$2" count="$3" iflag=fullblock oflag=direct status=none; }
+
+# --- file systems -----------------------------------------------------------
+
+make_ext4() { mke2fs -q -t ext4 -b 4096 -F "$@"; }
+# Smaller than mkfs.xfs makes for anybody but its own tests, which tell it so.
+make_xfs() { TEST_DIR=x TEST_DEV=x QA_CHECK_FS=1 mkfs.xfs -q -f "$@"; }
+# fill DEVICE: files of all sizes, some of them deleted again, on a new file
+# system; sum DEVICE: one checksum over the files.
+fill() {
+	mount "$1" "$mnt" || return
+	mkdir "$mnt/small" && split -b 29191 -a 3 "$data" "$mnt/small/" &&
+		cp "$data" "$mnt/large" && rm "$mnt"/small/?a? && cp "$data" "$mnt/other" &&
+		truncate -s 654321 "$mnt/other" && sync -f "$mnt"
+	local status=$?
+	umount "$mnt" && return "$status"
+}
+sum() {
+	mount -o ro "$1" "$mnt" || return
+	(cd "$mnt" && find . -type f | sort | xargs md5sum) >"$work/sums"
+	local status=$?
+	umount "$mnt" || return
+	[ "$status" -eq 0 ] || { echo unreadable; return "$status"; }
+	md5sum <"$work/sums" | cut -c1-12
+}
+check_ext4() { e2fsck -fn "$1" >"$work/fsck" 2>&1 || { cat "$work/fsck"; return 1; }; }
+check_xfs() { xfs_repair -n "$1" >"$work/fsck" 2>&1 || { cat "$work/fsck"; return 1; }; }
+# fio with verification: random writes, then all of them read and compared.
+fio_verify() { # DEVICE [OPTION...]
+	local device=$1
+	shift
+	fio --name=verify --filename="$device" --direct=1 --ioengine=psync --rw=randwrite --bsrange=4k-64k \
+		--blockalign=4k --size=4m --verify=crc32c --do_verify=1 --verify_fatal=1 --randseed=7 --output="$work/fio" "$@" ||
+		{ cat "$work/fio"; return 1; }
+}
+
+# --- running ----------------------------------------------------------------
+
+tidy() {
+	local m _
+	for _ in 1 2 3; do
+		while umount "$mnt" 2>/dev/null; do :; done
+		if [ -d /etc/lvm ] && command -v tidy_lvm >/dev/null; then tidy_lvm >/dev/null 2>&1; fi
+		for m in $(dmsetup ls 2>/dev/null | awk '/^No devices/ { next } { print $1 }' | sort -r); do
+			dmsetup remove --retry "$m" >/dev/null 2>&1
+		done
+		[ -z "$(dmsetup ls 2>/dev/null | grep -v '^No devices')" ] && return
+		sleep 0.3
+	done
+	echo "devices that cannot be removed:"
+	dmsetup ls --tree
+	dmsetup status
+	return 1
+}
+unload() {
+	modprobe -r dm-flakey "${modules[@]}" 2>/dev/null
+	modprobe -r dm-persistent-data dm-bio-prison 2>/dev/null
+	rmmod dm_dust dm_ebs 2>/dev/null
+	modprobe -r dm-bufio 2>/dev/null
+	rmmod memscope_dm_bufio 2>/dev/null
+	rm -f /run/modprobe.d/memscope-dm-bufio.conf
+	[ ! -d /sys/module/dm_bufio ] && [ ! -d /sys/module/memscope_dm_bufio ]
+}
+insert() {
+	local m
+	for m in dm-dust "${built[@]}"; do insmod "$extra/$m.ko" || return; done
+}
+load_stock() {
+	modprobe -a dm-mod dm-flakey dm-bufio "${modules[@]}" && insert &&
+		[ -d /sys/module/dm_bufio ] && [ ! -d /sys/module/memscope_dm_bufio ]
+}
+load_ours() {
+	mkdir -p /run/modprobe.d && modprobe -a dm-mod dm-flakey && insmod "$ko" &&
+		echo "install dm_bufio /bin/true" >/run/modprobe.d/memscope-dm-bufio.conf &&
+		modprobe -a dm-bufio "${modules[@]}" && insert &&
+		[ ! -d /sys/module/dm_bufio ] && [ -n "$(ls /sys/module/memscope_dm_bufio/holders)" ]
+}
+
+declare -A status facts
+# Runs one case in a shell of its own.
+attempt() { # CACHE NAME
+	local start=${EPOCHREALTIME/./}
+	: >"$work/facts"
+	ram || return
+	(
+		set -e
+		if [ -n "${TRACE:-}" ]; then set -x; fi
+		"case_$2"
+	) >"$work/log" 2>&1
+	local result=$?
+	tidy >>"$work/log" 2>&1 || result=1
+	status[$1.$2]=$result
+	local took=$((${EPOCHREALTIME/./} - start))
+	echo "# $2 on $1: $((took / 1000)) ms"
+	facts[$1.$2]=$(tr '\n' ';' <"$work/facts" | sed 's/;$//; s/;/; /g')
+	if [ "$result" -ne 0 ]; then
+		echo "# $2 on $1 failed with status $result, having said: ${facts[$1.$2]}"
+		sed 's/^/#   /' "$work/log"
+		dmesg | tail -n 12 | sed 's/^/#   | /'
+	fi
+}
+
+# both FAMILY [CASE...]: prints one row for each case, by default for all of the file.
+both() {
+	local family=$1 name number=0 bad=0
+	shift
+	if [ -z "${1:-}" ]; then
+		# In the order of the file.
+		mapfile -t names < <(sed -nE 's/^case_([a-z0-9_]+)\(\).*/\1/p' "$0")
+		set -- "${names[@]}"
+	fi
+	modprobe brd rd_nr=4 rd_size=524288
+	for cache in stock ours; do
+		unload
+		"load_$cache" || { echo "Bail out! the modules cannot be loaded for $cache"; lsmod; exit 1; }
+		for name; do attempt "$cache" "$name"; done
+		unload || { echo "Bail out! the modules cannot be unloaded after $cache"; lsmod; exit 1; }
+	done
+	for name; do
+		number=$((number + 1))
+		result=ok
+		if [ "${status[stock.$name]}" != 0 ] || [ "${status[ours.$name]}" != 0 ] || [ -z "${facts[stock.$name]}" ] ||
+			[ "${facts[stock.$name]}" != "${facts[ours.$name]}" ]; then
+			result="not ok" bad=$((bad + 1))
+		fi
+		echo "$result $number $family $name | dm-bufio: ${facts[stock.$name]} | memscope: ${facts[ours.$name]}"
+	done
+	echo "1..$number"
+	exit $((bad > 0))
+}
