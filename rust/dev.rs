@@ -6,6 +6,7 @@
 
 mod abi;
 mod call;
+mod delegation;
 mod marks;
 mod probes;
 mod status;
@@ -20,12 +21,13 @@ use crate::kapi::{
     task_work::{Drain, Notify},
     thread::{self, Process},
 };
+use delegation::Delegation;
 use kernel::{
     fs::File,
     miscdevice::{MiscDevice, MiscDeviceRegistration},
     prelude::*,
     seq_file::SeqFile,
-    sync::Arc,
+    sync::{Arc, SetOnce},
     uaccess::UserSlice,
 };
 use marks::{FileId, Origin, Registry, Request, Target};
@@ -112,6 +114,7 @@ impl Drop for Teardown {
 pub(crate) struct Flusher {
     shared: Arc<Shared>,
     id: FileId,
+    delegation: SetOnce<Delegation>,
 }
 
 #[vtable]
@@ -124,7 +127,7 @@ impl MiscDevice for Flusher {
     }
 
     fn release(device: KBox<Self>, _file: &File) {
-        device.shared.registry.close(device.id, None);
+        device.end_all(None);
     }
 
     fn ioctl(device: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
@@ -138,6 +141,7 @@ impl MiscDevice for Flusher {
     }
 
     fn show_fdinfo(device: &Self, m: &SeqFile, _file: &File) {
+        device.show_delegation(m);
         status::show_file(&device.shared.registry, device.id, m);
     }
 }
@@ -149,33 +153,39 @@ impl miscdev::Device for Flusher {
         let this = Self {
             shared: shared.clone(),
             id: shared.registry.new_file(),
+            delegation: SetOnce::new(),
         };
         Ok(KBox::new(this, GFP_KERNEL)?)
     }
 
     fn flush(device: &Self, file: &File) {
         if !thread::has_descriptor(file) {
-            device
-                .shared
-                .registry
-                .close(device.id, Some(&Process::current()));
+            device.end_all(Some(&Process::current()));
+            device.closed_by_current();
         }
     }
 }
 
 impl Flusher {
+    /// Ends what was done through the file, by `setter` or by anybody.
+    fn end_all(&self, setter: Option<&Process>) {
+        self.shared.registry.close(self.id, setter);
+    }
+
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
-            abi::SET_IO_FLUSHER => set_io_flusher(arg),
-            abi::GET_IO_FLUSHER => get_io_flusher(arg),
-            abi::SET_SCOPES => set_scopes(arg),
-            abi::GET_SCOPES => get_scopes(arg),
+            abi::SET_IO_FLUSHER => self.check_full().and_then(|()| set_io_flusher(arg)),
+            abi::GET_IO_FLUSHER => self.check_full().and_then(|()| get_io_flusher(arg)),
+            abi::SET_SCOPES => self.check_full().and_then(|()| set_scopes(arg)),
+            abi::GET_SCOPES => self.check_full().and_then(|()| get_scopes(arg)),
             abi::GET_FEATURES => get_features(arg),
             abi::SUSPEND => self.suspend(arg),
             abi::RESUME => self.resume(arg),
+            abi::REVOKE => self.revoke(arg),
             _ => match cmd & !abi::IOCSIZE_MASK {
                 abi::MARK => self.mark(arg, abi::argument_size(cmd)),
-                abi::CALL => call::call(arg, abi::argument_size(cmd)),
+                abi::CALL => call::call(self, arg, abi::argument_size(cmd)),
+                abi::DELEGATE => self.delegate(arg, abi::argument_size(cmd)),
                 abi::STATUS => status::status(&self.shared, arg, abi::argument_size(cmd)),
                 _ => Err(ENOTTY),
             },
@@ -183,15 +193,18 @@ impl Flusher {
     }
 
     fn suspend(&self, arg: usize) -> Result<isize> {
+        self.check_revoked()?;
         if arg != 0 {
             return Err(EINVAL);
         }
         let _needed = self.shared.listen()?;
         self.shared.registry.suspend(self.id)?;
+        self.recheck_revoked()?;
         Ok(0)
     }
 
     fn resume(&self, arg: usize) -> Result<isize> {
+        self.check_revoked()?;
         if arg != 0 {
             return Err(EINVAL);
         }
@@ -201,7 +214,7 @@ impl Flusher {
 
     fn mark(&self, arg: usize, size: usize) -> Result<isize> {
         let mut mark: abi::Mark = user::read_struct(arg, size)?;
-        check_capability()?;
+        let right = self.right()?;
         let m = &mut mark.0;
         let known = abi::MARK_HOLD | abi::MARK_PROCESS | abi::MARK_PIDFD | abi::MARK_NO_INTERRUPT;
         if m.flags & !known != 0 || [m.done, m.remaining, m.stopped, m.blocked] != [0; 4] {
@@ -209,13 +222,20 @@ impl Flusher {
         }
         let scopes = usize::try_from(m.scopes).map_err(|_| EINVAL)?;
         let scopes = abi::flags_from_scopes(scopes).ok_or(EINVAL)?;
+        if m.flags & abi::MARK_PIDFD == 0 && m.pidfd != 0 {
+            return Err(EINVAL);
+        }
+        let is_own = m.flags & (abi::MARK_HOLD | abi::MARK_PIDFD) == abi::MARK_HOLD;
+        if right.is_own() && !is_own || !right.covers(scopes) {
+            return Err(EPERM);
+        }
         let target = find_target(m.flags, m.pidfd)?;
         let hold = m.flags & abi::MARK_HOLD != 0;
         let needed = self.shared.listen();
         if let (true, Err(e)) = (hold, &needed) {
             return Err(*e);
         }
-        let outcome = self.shared.registry.mark(&Request {
+        let result = self.shared.registry.mark(&Request {
             target,
             scopes,
             hold: hold.then_some(self.id),
@@ -225,10 +245,12 @@ impl Flusher {
                 Notify::Signal
             },
             timeout_ms: m.timeout_ms,
-            origin: Origin::current(m.flags & abi::MARK_PROCESS != 0, false)?,
+            origin: Origin::current(m.flags & abi::MARK_PROCESS != 0, right.is_own())?,
             remember: needed.is_ok(),
-        })?;
+        });
         drop(needed);
+        self.recheck_revoked()?;
+        let outcome = result?;
         m.done = outcome.done;
         m.remaining = outcome.remaining;
         m.stopped = outcome.stopped;
@@ -252,8 +274,6 @@ fn find_target(flags: u32, pidfd: i32) -> Result<Target> {
             return Err(EPERM);
         }
         task
-    } else if pidfd != 0 {
-        return Err(EINVAL);
     } else {
         thread::current_task()
     };
@@ -274,7 +294,6 @@ fn check_capability() -> Result {
 }
 
 fn set_io_flusher(arg: usize) -> Result<isize> {
-    check_capability()?;
     let value = match arg {
         0 => Flags::NONE,
         1 => abi::IO_FLUSHER,
@@ -285,7 +304,6 @@ fn set_io_flusher(arg: usize) -> Result<isize> {
 }
 
 fn get_io_flusher(arg: usize) -> Result<isize> {
-    check_capability()?;
     if arg != 0 {
         return Err(EINVAL);
     }
@@ -293,14 +311,12 @@ fn get_io_flusher(arg: usize) -> Result<isize> {
 }
 
 fn set_scopes(arg: usize) -> Result<isize> {
-    check_capability()?;
     let value = abi::flags_from_scopes(arg).ok_or(EINVAL)?;
     task::update_flags(abi::SCOPES, value);
     Ok(0)
 }
 
 fn get_scopes(arg: usize) -> Result<isize> {
-    check_capability()?;
     if arg != 0 {
         return Err(EINVAL);
     }

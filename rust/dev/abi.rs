@@ -24,6 +24,17 @@ pub(super) const CALL: u32 = bindings::MEMSCOPE_IOC_CALL & !IOCSIZE_MASK;
 /// As above.
 pub(super) const STATUS: u32 = bindings::MEMSCOPE_IOC_STATUS & !IOCSIZE_MASK;
 
+/// As above.
+pub(super) const DELEGATE: u32 = bindings::MEMSCOPE_IOC_DELEGATE & !IOCSIZE_MASK;
+pub(super) const REVOKE: u32 = bindings::MEMSCOPE_IOC_REVOKE;
+
+pub(super) const DELEGATE_UID: u32 = bindings::MEMSCOPE_DELEGATE_UID;
+pub(super) const DELEGATE_PIDFD: u32 = bindings::MEMSCOPE_DELEGATE_PIDFD;
+pub(super) const DELEGATE_FIRST: u32 = bindings::MEMSCOPE_DELEGATE_FIRST;
+pub(super) const DELEGATE_TIED: u32 = bindings::MEMSCOPE_DELEGATE_TIED;
+
+pub(super) const EKEYREVOKED: u32 = bindings::EKEYREVOKED;
+
 pub(super) const MAX_PER_TASK: usize = bindings::MEMSCOPE_MAX_PER_TASK as usize;
 
 /// The bits of a command that are its argument's size.
@@ -51,7 +62,8 @@ pub(super) const FEATURES: u64 = (bindings::MEMSCOPE_FEATURE_IO_FLUSHER
     | bindings::MEMSCOPE_FEATURE_MARK
     | bindings::MEMSCOPE_FEATURE_SUSPEND
     | bindings::MEMSCOPE_FEATURE_CALL
-    | bindings::MEMSCOPE_FEATURE_STATUS) as u64;
+    | bindings::MEMSCOPE_FEATURE_STATUS
+    | bindings::MEMSCOPE_FEATURE_DELEGATE) as u64;
 
 /// `struct memscope_mark`.
 #[repr(transparent)]
@@ -72,6 +84,15 @@ pub(super) struct Call(pub(super) bindings::memscope_call);
 unsafe impl FromBytes for Call {}
 
 const _: () = assert!(size_of::<Call>() == 48);
+
+/// `struct memscope_delegate`.
+#[repr(transparent)]
+pub(super) struct Delegate(pub(super) bindings::memscope_delegate);
+
+// SAFETY: Integers without padding; every pattern of bits is a value.
+unsafe impl FromBytes for Delegate {}
+
+const _: () = assert!(size_of::<Delegate>() == 16);
 
 /// `struct memscope_status`.
 #[repr(transparent)]

@@ -2,7 +2,7 @@
 
 //! One read, write, fsync or fallocate under a set of scopes.
 
-use super::{abi, check_capability, user};
+use super::{abi, user, Flusher};
 use crate::kapi::{
     file_call::{self, Direction, Vectored},
     task::{self, Flags},
@@ -20,13 +20,16 @@ enum Op {
     Fallocate,
 }
 
-pub(super) fn call(arg: usize, size: usize) -> Result<isize> {
+pub(super) fn call(device: &Flusher, arg: usize, size: usize) -> Result<isize> {
     let call: abi::Call = user::read_struct(arg, size)?;
-    check_capability()?;
+    let right = device.right()?;
     let c = &call.0;
     let scopes = usize::try_from(c.scopes).map_err(|_| EINVAL)?;
     let scopes = abi::flags_from_scopes(scopes).ok_or(EINVAL)?;
     let op = parse(&call)?;
+    if !right.covers(scopes) {
+        return Err(EPERM);
+    }
     under(scopes, || match op {
         Op::Vectored(ref args) => file_call::vectored(args),
         Op::Fsync {

@@ -184,7 +184,7 @@ fn write_entry(at: usize, size: usize, entry: &Entry) -> Result {
 }
 
 /// Scopes by their names.
-struct Names(u32);
+pub(super) struct Names(pub(super) u32);
 
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

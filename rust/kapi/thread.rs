@@ -12,7 +12,7 @@ use kernel::{
     bindings, current,
     fs::File,
     sync::{aref::ARef, rcu},
-    task::Task,
+    task::{Kuid, Task},
 };
 
 /// A number that no other task has while a reference to `task` is held.
@@ -87,6 +87,13 @@ pub(crate) fn numbers(task: &Task) -> (u32, u32) {
         number(bindings::pid_type_PIDTYPE_PID),
         number(bindings::pid_type_PIDTYPE_TGID),
     )
+}
+
+/// The user that `uid` is in the user namespace of the current task, if any.
+pub(crate) fn user_id(uid: u32) -> Option<Kuid> {
+    // SAFETY: The namespace of the current task's credentials stays while it runs.
+    let raw = unsafe { bindings::make_kuid(bindings::current_user_ns(), uid) };
+    (raw.val != u32::MAX).then(|| Kuid::from_raw(raw))
 }
 
 /// A thread's name, ended by a NUL.

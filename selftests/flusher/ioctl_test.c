@@ -254,7 +254,7 @@ TEST_F(dev, features)
 	EXPECT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_GET_FEATURES, (unsigned long)&mask));
 	EXPECT_EQ(MEMSCOPE_FEATURE_IO_FLUSHER | MEMSCOPE_FEATURE_SCOPES |
 		  MEMSCOPE_FEATURE_MARK | MEMSCOPE_FEATURE_SUSPEND | MEMSCOPE_FEATURE_CALL |
-		  MEMSCOPE_FEATURE_STATUS, mask);
+		  MEMSCOPE_FEATURE_STATUS | MEMSCOPE_FEATURE_DELEGATE, mask);
 
 	memset(unaligned, 0x5a, sizeof(unaligned));
 	EXPECT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_GET_FEATURES,
@@ -300,7 +300,7 @@ TEST_F(dev, features_bad_pointer)
 
 /* Those whose struct may grow take any size. */
 static const unsigned int growing[] = {
-	MEMSCOPE_IOC_MARK, MEMSCOPE_IOC_CALL, MEMSCOPE_IOC_STATUS,
+	MEMSCOPE_IOC_MARK, MEMSCOPE_IOC_CALL, MEMSCOPE_IOC_STATUS, MEMSCOPE_IOC_DELEGATE,
 };
 
 static bool known(unsigned int cmd)
@@ -314,7 +314,7 @@ static bool known(unsigned int cmd)
 	return cmd == MEMSCOPE_IOC_SET_IO_FLUSHER || cmd == MEMSCOPE_IOC_GET_IO_FLUSHER ||
 	       cmd == MEMSCOPE_IOC_SET_SCOPES || cmd == MEMSCOPE_IOC_GET_SCOPES ||
 	       cmd == MEMSCOPE_IOC_GET_FEATURES || cmd == MEMSCOPE_IOC_SUSPEND ||
-	       cmd == MEMSCOPE_IOC_RESUME;
+	       cmd == MEMSCOPE_IOC_RESUME || cmd == MEMSCOPE_IOC_REVOKE;
 }
 
 /* Rule: number, direction and size of a command all count. */
@@ -338,7 +338,7 @@ TEST_F(dev, unknown_commands)
 			}
 		}
 	}
-	EXPECT_EQ(256 * 4 * ARRAY_LEN(sizes) - 7 - ARRAY_LEN(sizes) * ARRAY_LEN(growing),
+	EXPECT_EQ(256 * 4 * ARRAY_LEN(sizes) - 8 - ARRAY_LEN(sizes) * ARRAY_LEN(growing),
 		  tried);
 	EXPECT_EQ(0, buf[0] | buf[1]);
 	EXPECT_EQ(0, task_scopes());

@@ -568,8 +568,9 @@ struct memscope_delegate {
  * delegates it keeps one of. What was marked, suspended and registered through
  * the file ends, as if it was closed; sleeping threads are interrupted as their
  * MARK said. On return none of it is in force on the calling thread, and it ends
- * on the others when they next return to user mode. From then on MARK, CALL,
- * REGISTER, SUSPEND and RESUME on the file are %EKEYREVOKED.
+ * on the others when they next return to user mode; a CALL that is under way ends
+ * as it would have. From then on MARK, CALL, REGISTER, SUSPEND and RESUME on the
+ * file are %EKEYREVOKED.
  *
  * Return: 0, also where it was revoked before; or -1 with errno, checked in this
  * order:

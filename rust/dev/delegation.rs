@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files that let who has them mark itself without the capability.
+
+use super::{abi, check_capability, user, Flusher};
+use crate::kapi::{
+    pid::Pid,
+    task::{self, Flags},
+    thread::{self, Process},
+};
+use kernel::{
+    ffi::c_int,
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Release},
+        SetOnce,
+    },
+    task::Kuid,
+};
+
+/// What an open file is good for.
+pub(super) struct Delegation {
+    scopes: Flags,
+    uid: Option<Kuid>,
+    process: Option<Pid>,
+    /// The first to use it, where it is for the first.
+    first: Option<SetOnce<Pid>>,
+    /// Whose closing it revokes it.
+    tied: Option<Process>,
+    revoked: Atomic<u32>,
+}
+
+/// `EKEYREVOKED`.
+fn revoked() -> Error {
+    Error::from_errno(-(abi::EKEYREVOKED as c_int))
+}
+
+impl Delegation {
+    fn is_revoked(&self) -> bool {
+        self.revoked.load(Acquire) != 0
+    }
+
+    /// Whether it is for the current process. Where it is for the first one, that is this from now
+    /// on.
+    fn is_for_current(&self) -> bool {
+        if self.uid.is_some_and(|uid| uid != Kuid::current_euid()) {
+            return false;
+        }
+        if self.process.as_ref().is_some_and(|p| !p.is_current()) {
+            return false;
+        }
+        let Some(first) = &self.first else {
+            return true;
+        };
+        loop {
+            if let Some(process) = first.as_ref() {
+                return process.is_current();
+            }
+            if !first.populate(Pid::of_current_process()) {
+                thread::cond_resched();
+            }
+        }
+    }
+}
+
+/// What the current task may do with an open file.
+pub(super) enum Right<'a> {
+    /// What the device can do.
+    Full,
+    /// Mark itself.
+    Own(&'a Delegation),
+}
+
+impl Right<'_> {
+    /// Whether it covers `scopes`.
+    pub(super) fn covers(&self, scopes: Flags) -> bool {
+        match self {
+            Self::Full => true,
+            Self::Own(delegation) => delegation.scopes.contains(scopes),
+        }
+    }
+
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+}
+
+impl Flusher {
+    /// What the current task may do with the file.
+    ///
+    /// # Errors
+    ///
+    /// `EKEYREVOKED`, `EPERM`.
+    pub(super) fn right(&self) -> Result<Right<'_>> {
+        let Some(delegation) = self.delegation.as_ref() else {
+            check_capability()?;
+            return Ok(Right::Full);
+        };
+        self.check_revoked()?;
+        if delegation.is_for_current() {
+            Ok(Right::Own(delegation))
+        } else {
+            Err(EPERM)
+        }
+    }
+
+    /// `EPERM` without the capability, and on a delegated file.
+    pub(super) fn check_full(&self) -> Result {
+        match self.delegation.as_ref() {
+            None => check_capability(),
+            Some(_) => Err(EPERM),
+        }
+    }
+
+    pub(super) fn check_revoked(&self) -> Result {
+        match self.delegation.as_ref() {
+            Some(delegation) if delegation.is_revoked() => Err(revoked()),
+            _ => Ok(()),
+        }
+    }
+
+    /// For the end of a command that has left something behind: takes it back if the file was
+    /// revoked meanwhile.
+    pub(super) fn recheck_revoked(&self) -> Result {
+        // Pairs with `end_delegation`.
+        task::full_barrier();
+        let result = self.check_revoked();
+        if result.is_err() {
+            self.end_all(None);
+        }
+        result
+    }
+
+    pub(super) fn delegate(&self, arg: usize, size: usize) -> Result<isize> {
+        let delegate: abi::Delegate = user::read_struct(arg, size)?;
+        check_capability()?;
+        let d = &delegate.0;
+        let has = |flag| d.flags & flag != 0;
+        let known =
+            abi::DELEGATE_UID | abi::DELEGATE_PIDFD | abi::DELEGATE_FIRST | abi::DELEGATE_TIED;
+        let both = abi::DELEGATE_PIDFD | abi::DELEGATE_FIRST;
+        let scopes = usize::try_from(d.scopes).map_err(|_| EINVAL)?;
+        let scopes = abi::flags_from_scopes(scopes).ok_or(EINVAL)?;
+        if d.flags & !known != 0
+            || scopes == Flags::NONE
+            || d.flags & both == both
+            || !has(abi::DELEGATE_UID) && d.uid != 0
+            || !has(abi::DELEGATE_PIDFD) && d.pidfd != 0
+        {
+            return Err(EINVAL);
+        }
+        let uid = if has(abi::DELEGATE_UID) {
+            Some(thread::user_id(d.uid).ok_or(EINVAL)?)
+        } else {
+            None
+        };
+        let process = if has(abi::DELEGATE_PIDFD) {
+            let pid = Pid::from_pidfd(u32::try_from(d.pidfd).map_err(|_| EBADF)?)?;
+            if !pid.is_visible() {
+                return Err(EINVAL);
+            }
+            pid.process().ok_or(ESRCH)?;
+            Some(pid)
+        } else {
+            None
+        };
+        let delegation = Delegation {
+            scopes,
+            uid,
+            process,
+            first: has(abi::DELEGATE_FIRST).then(SetOnce::new),
+            tied: has(abi::DELEGATE_TIED).then(Process::current),
+            revoked: Atomic::new(0),
+        };
+        if self.delegation.populate(delegation) {
+            Ok(0)
+        } else {
+            Err(EBUSY)
+        }
+    }
+
+    pub(super) fn revoke(&self, arg: usize) -> Result<isize> {
+        check_capability()?;
+        if arg != 0 {
+            return Err(EINVAL);
+        }
+        let delegation = self.delegation.as_ref().ok_or(EINVAL)?;
+        self.end_delegation(delegation);
+        Ok(0)
+    }
+
+    /// Revokes a delegation that is tied to the current process, which has closed the file.
+    pub(super) fn closed_by_current(&self) {
+        if let Some(delegation) = self.delegation.as_ref() {
+            if delegation.tied.as_ref().is_some_and(Process::is_current) {
+                self.end_delegation(delegation);
+            }
+        }
+    }
+
+    fn end_delegation(&self, delegation: &Delegation) {
+        delegation.revoked.store(1, Release);
+        // Pairs with `recheck_revoked`: either that sees it, or this what was marked.
+        task::full_barrier();
+        self.end_all(None);
+    }
+
+    /// What fdinfo says of it.
+    pub(super) fn show_delegation(&self, m: &kernel::seq_file::SeqFile) {
+        let Some(d) = self.delegation.as_ref() else {
+            return;
+        };
+        let names = super::status::Names(abi::scopes_from_flags(d.scopes));
+        kernel::seq_print!(m, "memscope-delegated:\t{names}");
+        if let Some(uid) = d.uid {
+            kernel::seq_print!(m, " uid {}", uid.into_uid_in_current_ns());
+        }
+        let first = d.first.as_ref().and_then(SetOnce::as_ref);
+        if let Some(process) = d.process.as_ref().or(first) {
+            kernel::seq_print!(m, " process {}", process.number());
+        }
+        kernel::seq_print!(m, "{}\n", if d.is_revoked() { " revoked" } else { "" });
+    }
+}
