@@ -46,11 +46,12 @@ impl From<Device> for Client {
 }
 
 impl Client {
-    /// Opens the device, if it can be.
+    /// Opens the device, if it can be; or takes the one that
+    /// [systemd has opened](Device::from_systemd).
     #[must_use]
     pub fn new() -> Self {
         Self {
-            device: Device::open(),
+            device: Device::from_systemd().unwrap_or_else(Device::open),
         }
     }
 

@@ -16,6 +16,7 @@ use std::{
     io::{IoSlice, IoSliceMut},
     marker::PhantomData,
     os::unix::fs::{FileTypeExt, MetadataExt},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -217,6 +218,26 @@ impl Device {
             .open("/dev/memscope")
             .map_err(|e| Error::open(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
         Self::check(file.into())
+    }
+
+    /// Takes the descriptor that systemd has opened for this service by
+    /// `OpenFile=/dev/memscope:memscope`. `None` where there is none, or it was taken before.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTTY` where it is not of `/dev/memscope`.
+    pub fn from_systemd() -> Option<Result<Self>> {
+        static TAKEN: AtomicBool = AtomicBool::new(false);
+        let number = listen_fd(
+            &|name| std::env::var(name).ok(),
+            std::process::id(),
+            "memscope",
+        )?;
+        if TAKEN.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let fd = sys::take_descriptor(number)?;
+        Some(Self::check(fd))
     }
 
     /// Takes a descriptor that was inherited or received over a socket.
@@ -652,5 +673,46 @@ impl Drop for Suspended<'_> {
     fn drop(&mut self) {
         // Fails only where the delegation was revoked, and then there is nothing to come back.
         let _ = sys::value(self.device, sys::RESUME, 0);
+    }
+}
+
+/// The number of the descriptor with this name, as in sd_listen_fds_with_names(3).
+fn listen_fd(env: &dyn Fn(&str) -> Option<String>, pid: u32, name: &str) -> Option<i32> {
+    const FIRST: i32 = 3;
+    if env("LISTEN_PID")?.parse() != Ok(pid) {
+        return None;
+    }
+    let count: usize = env("LISTEN_FDS")?.parse().ok()?;
+    let names = env("LISTEN_FDNAMES")?;
+    let index = names.split(':').take(count).position(|n| n == name)?;
+    Some(FIRST + i32::try_from(index).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only what systemd passed to this very process, under the name, is taken.
+    #[test]
+    fn descriptors_of_systemd() {
+        let find = |pid: &str, count: &str, names: &str| {
+            let vars = [
+                ("LISTEN_PID", pid.to_owned()),
+                ("LISTEN_FDS", count.to_owned()),
+                ("LISTEN_FDNAMES", names.to_owned()),
+            ];
+            let env = move |name: &str| {
+                let found = vars.iter().find(|(n, _)| *n == name);
+                found.map(|(_, value)| value.clone())
+            };
+            listen_fd(&env, 7, "memscope")
+        };
+        assert_eq!(find("7", "1", "memscope"), Some(3));
+        assert_eq!(find("7", "3", "a:b:memscope"), Some(5));
+        assert_eq!(find("7", "2", "a:b:memscope"), None);
+        assert_eq!(find("8", "1", "memscope"), None);
+        assert_eq!(find("7", "1", "memscope2"), None);
+        assert_eq!(find("7", "x", "memscope"), None);
+        assert_eq!(listen_fd(&|_| None, 7, "memscope"), None);
     }
 }

@@ -5,8 +5,8 @@
 //! The same as in `<linux/memscope.h>`, of 64 and 32 bit programs alike.
 
 use rustix::{
-    fd::AsFd,
-    io::Errno,
+    fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    io::{fcntl_setfd, Errno, FdFlags},
     ioctl::{ioctl, opcode, Ioctl, IoctlOutput, Opcode},
 };
 use std::ffi::{c_int, c_void};
@@ -199,6 +199,17 @@ pub(crate) unsafe fn with<A: Argument>(fd: impl AsFd, argument: &mut A) -> Resul
     };
     // SAFETY: The contract of `Argument`; the rest is promised by the caller.
     unsafe { ioctl(fd, command) }
+}
+
+/// Owns an inherited descriptor from here on, close-on-exec.
+///
+/// `None` where it is not open. The caller answers for that nothing else in the program owns it.
+pub(crate) fn take_descriptor(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: Not -1; and whether it is open is what is asked, before it is owned.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    fcntl_setfd(borrowed, FdFlags::CLOEXEC).ok()?;
+    // SAFETY: It is open. systemd has opened it for whoever asks for this name, once.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 #[cfg(test)]
