@@ -13,7 +13,6 @@
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,6 +29,7 @@
 #include <linux/ublk_cmd.h>
 
 #include "../../include/uapi/linux/memscope.h"
+#include "demo.h"
 
 /* Newer than Debian 13's user-space headers; an older driver ignores it. */
 #ifndef UBLK_F_NO_AUTO_PART_SCAN
@@ -62,30 +62,6 @@ struct daemon {
 	const struct ublksrv_io_desc *descs;
 	char *buffers;
 };
-
-static void __attribute__((noreturn, format(printf, 1, 2)))
-die(const char *fmt, ...)
-{
-	int err = errno;
-	va_list args;
-
-	va_start(args, fmt);
-	fprintf(stderr, "blkd: ");
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fprintf(stderr, ": %s\n", strerror(err));
-	exit(1);
-}
-
-static void *map(size_t bytes)
-{
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED)
-		die("mmap of %zu bytes", bytes);
-	return p;
-}
 
 /* Opens a device node, and makes it first where nothing else does. */
 static int open_node(const char *name, const char *sysfs)

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,32 +18,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "demo.h"
+
 #define BLOCK	4096UL
 #define MIB	(1UL << 20)
-
-static void __attribute__((noreturn, format(printf, 1, 2)))
-die(const char *fmt, ...)
-{
-	int err = errno;
-	va_list args;
-
-	va_start(args, fmt);
-	fprintf(stderr, "load: ");
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fprintf(stderr, ": %s\n", strerror(err));
-	exit(1);
-}
-
-static void *map(size_t bytes)
-{
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED)
-		die("mmap of %zu bytes", bytes);
-	return p;
-}
 
 /* Block n's contents: every word depends on n and on its place. */
 static void fill_block(uint64_t *p, uint64_t n)
