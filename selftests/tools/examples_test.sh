@@ -35,6 +35,28 @@ check "Rust" marked "$tools/examples/daemon-rs"
 check "Python" marked python3 "$tools/examples/daemon.py"
 check "Go" marked "$tools/examples/daemon-go"
 
+# README.md shows lines of them.
+readme() { python3 - "$tools/../.." <<'END'
+import re, sys
+top = sys.argv[1]
+examples = {"c": "tools/examples/daemon.c", "rust": "tools/client/examples/daemon.rs",
+            "python": "tools/examples/daemon.py"}
+with open(f"{top}/README.md", encoding="utf-8") as f:
+    text = f.read()
+section = text[text.index("## In a daemon"):]
+section = section[:section.index("\n## ")]
+blocks = re.findall(r"```(\w+)\n(.*?)```", section, re.S)
+assert sorted(name for name, _ in blocks) == sorted(examples), blocks
+for name, block in blocks:
+    with open(f"{top}/{examples[name]}", encoding="utf-8") as f:
+        lines = {line.strip() for line in f}
+    for line in block.splitlines():
+        if line.strip() not in lines:
+            sys.exit(f"# README.md, {name}: not in {examples[name]}: {line}")
+END
+}
+check "README.md shows what they do" readme
+
 # Nobody lives on with a mark that ended with its file.
 check "none is left marked" same status "nobody is marked" "$("$memscope" status)"
 finish
