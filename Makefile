@@ -31,7 +31,8 @@ OUT := $(TOP)/build/$(NAME)
 	distclean \
 	help \
 	clippy \
-	lint
+	lint \
+	bench
 
 # Installed where modprobe does not look: see docs/dm.md.
 install_conf = install -D -m 644 "$(TOP)/dm/memscope-dm-bufio.conf" \
@@ -99,6 +100,9 @@ tools:
 demo: all
 	@$(TOP)/scripts/demo
 
+bench: all
+	@$(TOP)/scripts/bench
+
 check: all
 	@$(TOP)/scripts/check
 
@@ -126,6 +130,7 @@ distclean: clean
 help:
 	@echo 'make demo             the deadlock, without and with memscope, in a VM'
 	@echo 'make check            every test'
+	@echo 'make bench            memscope against dm-bufio, the inlines and prctl: ratios'
 	@echo 'make check-sanitize   every test on a kernel with KASAN, lockdep, kmemleak and others,'
 	@echo '                      which make kernel-sanitize builds (20 minutes on 2 cores)'
 	@echo 'make check-bufio      the tests of the block cache'

@@ -1,0 +1,317 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Host side of scripts/bench: judges the rows, and writes the report.
+
+Usage: bench/report.py show FILE...            the table
+       bench/report.py write FILE...           the table, results.json, docs/performance
+       bench/report.py same FILE FILE          do two runs agree within 1 %?
+       bench/report.py guard FILE              against baseline.json, within 5 %?
+       bench/report.py update-baseline FILE
+FILE has what guest.py printed.
+"""
+
+import json
+import math
+import os
+import sys
+from statistics import median
+
+import svg
+from rows import CHARTS, ROWS
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+DOCS = os.path.join(os.path.dirname(HERE), "docs", "performance")
+BASELINE = os.path.join(HERE, "baseline.json")
+SAME, GUARD = 0.01, 0.05
+# What is short beside the rest, or waits for a device: not held to SAME.
+LOOSE = ("pressure_",)
+
+
+def load(files):
+    found = []
+    for name in files:
+        with open(name, encoding="ascii") as f:
+            for line in f:
+                found.append(judged(json.loads(line), os.path.basename(name).split(".")[0]))
+    return found
+
+
+def judged(raw, mode):
+    row = ROWS[raw["id"]]
+    theirs, ours = median(raw["theirs"]), median(raw["ours"])
+    ratios = [o / t for o, t in zip(raw["ours"], raw["theirs"]) if t]
+    ratio = median(ratios) if ratios else float(ours > 0)
+    if row.value == "ours" and raw["unit"] == "x":
+        ratios = raw["ours"]
+        ratio = ours
+    value = {"ratio": ratio, "extra": ours - theirs, "ours": ours}[row.value]
+    met = None
+    if row.goal:
+        kind, goal = row.goal
+        met = value <= goal if kind == "at most" else value >= goal
+    return {
+        "id": raw["id"],
+        "name": row.name,
+        "against": row.against,
+        "unit": raw["unit"],
+        "theirs": theirs,
+        "ours": ours,
+        "ratio": round(ratio, 4),
+        "spread": [round(min(ratios), 4), round(max(ratios), 4)] if len(ratios) > 1 else None,
+        "judged": row.value,
+        "value": round(value, 4),
+        "goal": row.goal[1] if row.goal else None,
+        "goal_is": row.goal[0] if row.goal else None,
+        "met": met,
+        "better": row.better,
+        "mode": mode,
+    }
+
+
+def number(n):
+    return f"{n:,.0f}" if abs(n) >= 100 else f"{n:.3g}"
+
+
+def figure(row):
+    """What the goal is about, as text."""
+    if row["judged"] == "extra":
+        return f"{row['value']:+.0f}"
+    if row["judged"] == "ours":
+        return number(row["value"])
+    return f"{row['ratio']:.3f}x"
+
+
+def spread(row):
+    return "" if not row["spread"] else f"{row['spread'][0]:.2f} to {row['spread'][1]:.2f}"
+
+
+def goal(row):
+    if row["goal"] is None:
+        return ""
+    return ("<= " if row["goal_is"] == "at most" else ">= ") + f"{row['goal']:g}"
+
+
+def verdict(row):
+    return {None: "", True: "met", False: "SHORT"}[row["met"]]
+
+
+def table(rows):
+    lines = [("what", "against", "theirs", "ours", "unit", "measured", "spread", "goal", "verdict")]
+    for row in rows:
+        lines.append((row["name"], row["against"], number(row["theirs"]), number(row["ours"]), row["unit"],
+                      figure(row), spread(row), goal(row), verdict(row)))
+    width = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    right = {2, 3, 5}
+    for line in lines:
+        print("  ".join(c.rjust(w) if i in right else c.ljust(w)
+                        for i, (c, w) in enumerate(zip(line, width))).rstrip())
+
+
+def show(files):
+    rows = load(files)
+    goals = [row for row in rows if row["goal"] is not None]
+    table([row for row in rows if row["goal"] is None])
+    if goals:
+        print()
+        table(goals)
+        short = [row for row in goals if not row["met"]]
+        print(f"\n{len(goals) - len(short)} goals met, {len(short)} not")
+    return rows
+
+
+# --- the report page -----------------------------------------------------------------
+
+
+def exponent(points):
+    """The k of y = a * x ** k, by least squares over the logarithms."""
+    xs = [math.log(x) for x, _ in points]
+    ys = [math.log(y) for _, y in points]
+    mx, my = sum(xs) / len(xs), sum(ys) / len(ys)
+    return sum((x - mx) * (y - my) for x, y in zip(xs, ys)) / sum((x - mx) ** 2 for x in xs)
+
+
+def series(rows, prefix):
+    """The points (n, value) of the rows PREFIX_n, of both."""
+    found = [(int(row["id"].rsplit("_", 1)[1]), row) for row in rows
+             if row["id"].startswith(prefix + "_") and row["id"].rsplit("_", 1)[1].isdigit()]
+    found.sort(key=lambda pair: pair[0])
+    return [(n, row["theirs"]) for n, row in found], [(n, row["ours"]) for n, row in found]
+
+
+def model(rows):
+    """How costs grow, and what that says of sizes that were not measured."""
+    by_id = {row["id"]: row for row in rows}
+    lines = ["| cost of | over | dm-bufio | memscope |", "|---|---|---|---|"]
+    found = {}
+    for prefix, what, over in (("buffers", "a hit", "1,000 to 1,000,000 cached blocks"),
+                               ("clients_hit", "a hit", "1 to 1,000 clients"),
+                               ("clients_miss", "a miss", "1 to 1,000 clients"),
+                               ("clients_create", "creating a client", "1 to 1,000 clients")):
+        theirs, ours = series(rows, prefix)
+        if len(ours) < 2:
+            continue
+        found[prefix] = exponent(theirs), exponent(ours), ours
+        lines.append(f"| {what} | {over} | n^{found[prefix][0]:.3f} | n^{found[prefix][1]:.3f} |")
+    for row_id, what in (("scaling_1", "one hot block"), ("scaling_512", "512 blocks")):
+        if row_id in by_id:
+            row = by_id[row_id]
+            lines.append(f"| hits a second, {what} | 1 to 2 CPUs | n^{math.log2(row['theirs']):.2f} |"
+                         f" n^{math.log2(row['ours']):.2f} |")
+    text = ["## How costs grow", "",
+            "A cost is modelled as a * n^k; the table has the k that was measured. k = 0: the cost does not grow.",
+            "For hits a second over CPUs, k = 1 is perfect, and 0 says that a second CPU gives nothing.", "", *lines, ""]
+    if "buffers" in found and "memory" in by_id:
+        _, k, ours = found["buffers"]
+        blocks = (1 << 40) // 4096
+        last, cost = ours[-1]
+        each = by_id["memory"]["ours"]
+        text += [f"At 1 TiB of cached 4 KiB blocks ({blocks:,}) a hit would take {cost * (blocks / last) ** k:.0f}"
+                 f" instructions by this model, {cost:.0f} at {last:,} blocks, and the memory beside the blocks would"
+                 f" be {each * blocks / 2**30:.1f} GiB ({each:.0f} bytes for each). Instructions are not all: at that"
+                 " size each hit also misses the processor's caches, once for the chain and once for the buffer.", ""]
+    if "scaling_1" in by_id and "scaling_512" in by_id:
+        one, many = (max(0.0, min(1.0, math.log2(by_id[i]["ours"]))) for i in ("scaling_1", "scaling_512"))
+        text += [f"For 256 CPUs this machine says little: it has two. By the exponents, 256 CPUs would do"
+                 f" {256 ** one:.0f} times the hits of one on a single hot block, and {256 ** many:.0f} times over 512"
+                 " blocks. The first is optimistic. A hit writes the word of the buffer that it holds, and a line of"
+                 " memory that all CPUs write moves between them at one CPU's pace: on one hot block the sum stays"
+                 " near what a few CPUs do. Between different blocks nothing that is written is shared: counters are"
+                 " per CPU, chains are read under RCU.", ""]
+    return text
+
+
+def page(rows):
+    text = ["# Performance", "",
+            "Written by `make bench`; not edited by hand. What was tried, and what it gave: [tried.md](tried.md).", "",
+            "Every figure is a ratio of two measurements of one boot of the stock kernel, memscope's and that of what",
+            "the kernel has. *instructions*: QEMU with `-icount`, one CPU, the same each time; the processor is one",
+            "without fast string instructions, as each step of one would count as an instruction. *1/s*, *x*: two CPUs",
+            "running freely under TCG, both sides in turns, medians, and the least and the greatest ratio of a turn.",
+            "The RAM disk is brd, which copies each block; where that copy would be most of what is measured, the",
+            "device is null_blk without memory, and the row with the copy stands beside it.", "",
+            "## Goals", "", "| what | against | theirs | ours | unit | measured | spread | goal | |",
+            "|---|---|--:|--:|---|--:|---|---|---|"]
+    for row in rows:
+        if row["goal"] is not None:
+            mark = "met" if row["met"] else "**short**"
+            text.append(f"| {row['name']} | {row['against']} | {number(row['theirs'])} | {number(row['ours'])} |"
+                        f" {row['unit']} | {figure(row)} | {spread(row)} | {goal(row)} | {mark} |")
+    text += ["", "![goals](goals.svg)", ""]
+    for chart, title in CHARTS.items():
+        some = [row for row in rows if ROWS[row["id"]].chart == chart]
+        if not some:
+            continue
+        text += [f"## {title}", "", f"![{title}]({chart}.svg)", "", "| what | against | theirs | ours | unit | ours / theirs | spread |",
+                 "|---|---|--:|--:|---|--:|---|"]
+        text += [f"| {row['name']} | {row['against']} | {number(row['theirs'])} | {number(row['ours'])} | {row['unit']}"
+                 f" | {row['ours'] / row['theirs']:.3f} | {spread(row)} |" if row["theirs"] else
+                 f"| {row['name']} | {row['against']} | {number(row['theirs'])} | {number(row['ours'])} | {row['unit']} | | |"
+                 for row in some]
+        text.append("")
+    text += model(rows)
+    return "\n".join(text).rstrip() + "\n"
+
+
+def charts(rows):
+    """File name and text of each chart."""
+    goals = [row for row in rows if row["goal"]]
+    yield "goals", svg.bars("Measured / goal (shorter is better; past the line is short of the goal)",
+                            [(row["name"], value_of_goal(row), 1.0, row["met"]) for row in goals])
+    for chart, title in CHARTS.items():
+        some = [row for row in rows if ROWS[row["id"]].chart == chart]
+        if chart in ("buffers", "marks"):
+            theirs, ours = series(rows, "buffers" if chart == "buffers" else "mark")
+            if len(ours) > 1:
+                unit = some[0]["unit"]
+                other = "dm-bufio" if chart == "buffers" else "prctl in each"
+                yield chart, svg.lines(f"{title}: {unit}", [(other, theirs), ("memscope", ours)])
+        elif some:
+            bars = [(row["name"], row["ours"] / row["theirs"] if row["theirs"] else float(row["ours"] > 0),
+                     row["goal"] if row["judged"] == "ratio" else None, row["met"]) for row in some]
+            more = all(row["better"] == "more" for row in some)
+            yield chart, svg.bars(f"{title}: ours / theirs ({'longer' if more else 'shorter'} is better)", bars)
+
+
+def value_of_goal(row):
+    value = row["value"] / row["goal"]
+    return value if row["goal_is"] == "at most" else 1 / value if value else 9.0
+
+
+def save(rows):
+    with open(os.path.join(HERE, "results.json"), "w", encoding="ascii") as f:
+        json.dump({"rows": rows}, f, indent=1)
+        f.write("\n")
+    os.makedirs(DOCS, exist_ok=True)
+    for name in os.listdir(DOCS):
+        if name.endswith(".svg"):
+            os.remove(os.path.join(DOCS, name))
+    for name, text in charts(rows):
+        with open(os.path.join(DOCS, name + ".svg"), "w", encoding="utf-8") as f:
+            f.write(text)
+    with open(os.path.join(DOCS, "README.md"), "w", encoding="utf-8") as f:
+        f.write(page(rows))
+    print("bench/results.json, docs/performance/README.md")
+
+
+# --- comparisons -----------------------------------------------------------------------
+
+
+def same(files):
+    one, two = ({row["id"]: row for row in load([name])} for name in files)
+    worst, bad = 0.0, 0
+    for row_id, row in one.items():
+        if row_id.startswith(LOOSE):
+            continue
+        for side in ("theirs", "ours"):
+            a, b = row[side], two[row_id][side]
+            apart = abs(a - b) / max(a, b) if max(a, b) else 0.0
+            worst = max(worst, apart)
+            if apart > SAME:
+                bad += 1
+                print(f"{row['name']}, {side}: {a:.2f} and {b:.2f}: {100 * apart:.2f} % apart")
+    print(f"{len(one)} rows twice: at most {100 * worst:.2f} % apart, {bad} figures more than {100 * SAME:.0f} %")
+    return 1 if bad or set(one) != set(two) else 0
+
+
+def guarded(files):
+    """What the guard looks at: ratios of instructions."""
+    return {row["id"]: row["ratio"] for row in load(files) if row["unit"] == "instructions"}
+
+
+def guard(files):
+    with open(BASELINE, encoding="ascii") as f:
+        base = json.load(f)
+    now, status = guarded(files), 0
+    for number_, (row_id, ratio) in enumerate(sorted(base.items()), 1):
+        got = now.get(row_id)
+        ok = got is not None and got <= ratio * (1 + GUARD)
+        status |= not ok
+        print(f"{'ok' if ok else 'not ok'} {number_} {row_id} # {got} against {ratio} in baseline.json")
+    for row_id in sorted(set(now) - set(base)):
+        print(f"not ok {len(base) + 1} {row_id} # not in baseline.json: scripts/bench --update-baseline")
+        status = 1
+    return int(status)
+
+
+def main():
+    what, files = sys.argv[1], sys.argv[2:]
+    if what == "show":
+        show(files)
+    elif what == "write":
+        rows = show(files)
+        save(rows)
+        return int(any(row["met"] is False for row in rows))
+    elif what == "same":
+        return same(files)
+    elif what == "guard":
+        return guard(files)
+    elif what == "update-baseline":
+        with open(BASELINE, "w", encoding="ascii") as f:
+            json.dump(guarded(files), f, indent=1, sort_keys=True)
+            f.write("\n")
+    else:
+        sys.exit(__doc__)
+    return 0
+
+
+sys.exit(main())
