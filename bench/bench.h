@@ -41,6 +41,10 @@ void bench_rounds(struct bench *b, u64 *ns, unsigned int n, unsigned int ops);
 /* p50, p99, p99.9 and the greatest of @n times. */
 void bench_quantiles(struct bench *b, const char *prefix, u32 *ns, unsigned int n);
 
+/* profile=NS: where a case spends its time, looked at each so many nanoseconds. */
+int bench_profile_start(u64 period_ns);
+void bench_profile_stop(struct bench *b);
+
 /* A memory hog that leaves @pages pages free. */
 int bench_hog_start(unsigned long pages);
 void bench_hog_stop(void);

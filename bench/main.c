@@ -8,6 +8,8 @@
  *           about scopes
  *   result  "NAME VALUE" lines of the last run
  *
+ * profile=NS adds, for each function, how often a timer found the CPU there.
+ *
  * Times are in thousandths of a nanosecond for one operation where the name
  * ends in _ps, in nanoseconds where it ends in _ns.
  */
@@ -254,8 +256,13 @@ static int bench_run(char *line)
 			b.nr_args++;
 		}
 	}
-	if (!err)
+	if (!err && bench_arg(&b, "profile", 0))
+		err = bench_profile_start(bench_arg(&b, "profile", 0));
+	if (!err) {
 		err = c->fn(&b);
+		if (bench_arg(&b, "profile", 0))
+			bench_profile_stop(&b);
+	}
 	if (b.file)
 		bdev_fput(b.file);
 	return err;
