@@ -2,6 +2,7 @@
 
 //! Safe wrappers of kernel C interfaces that the `kernel` crate does not have, one concept a file.
 
+pub(crate) mod atomic;
 pub(crate) mod bdev;
 pub(crate) mod bio;
 pub(crate) mod block_mem;

@@ -13,6 +13,7 @@ use super::{
     writeback,
 };
 use crate::kapi::{
+    atomic::{Atomic, Relaxed},
     bio::{Op, Transfer},
     block_mem::Memory,
     rcu_table::{
@@ -22,10 +23,7 @@ use crate::kapi::{
     },
     wait::Word64,
 };
-use kernel::{
-    prelude::*,
-    sync::atomic::{Atomic, Relaxed},
-};
+use kernel::prelude::*;
 
 /// The kind of table that a client is.
 pub(crate) struct Bufio;

@@ -15,6 +15,7 @@ use super::{
     writeback, Hold, Owned, Table, CLEAN, DIRTY, MAIN, WRITING,
 };
 use crate::kapi::{
+    atomic::{Atomic, Relaxed},
     bdev::Bdev,
     bio::{self, BioSet, SECTOR_BYTES},
     block_mem::Pool,
@@ -28,10 +29,7 @@ use kernel::{
     new_spinlock,
     prelude::*,
     str::CString,
-    sync::{
-        atomic::{Atomic, Relaxed},
-        Arc, SpinLock,
-    },
+    sync::{Arc, SpinLock},
     time::msecs_to_jiffies,
 };
 

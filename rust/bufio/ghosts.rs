@@ -6,15 +6,11 @@ use super::{
     policy::clock::{self, Queue},
     Table,
 };
-use crate::kapi::gfp::Gfp;
-use kernel::{
-    new_spinlock,
-    prelude::*,
-    sync::{
-        atomic::{Atomic, Relaxed},
-        SpinLock,
-    },
+use crate::kapi::{
+    atomic::{Atomic, Relaxed},
+    gfp::Gfp,
 };
+use kernel::{new_spinlock, prelude::*, sync::SpinLock};
 
 /// The table of the policy, as long as the lock is held.
 type Remembered<'a> = clock::Ghosts<Slots<'a>>;
@@ -44,25 +40,29 @@ const LEAST: usize = 32;
 /// The slots, which grow with the client.
 ///
 /// Their lock is taken inside the table's, so with softirqs off.
-pub(crate) struct Ghosts(Pin<KBox<SpinLock<KVVec<Atomic<u32>>>>>);
+pub(crate) struct Ghosts {
+    slots: Pin<KBox<SpinLock<KVVec<Atomic<u32>>>>>,
+    // Of `slots`, to be looked at without the lock.
+    len: Atomic<usize>,
+}
 
 impl Ghosts {
     /// Makes a memory without slots.
     pub(crate) fn new() -> Result<Self> {
-        Ok(Self(KBox::pin_init(
-            new_spinlock!(KVVec::new(), "Client::ghosts"),
-            GFP_KERNEL,
-        )?))
+        Ok(Self {
+            slots: KBox::pin_init(new_spinlock!(KVVec::new(), "Client::ghosts"), GFP_KERNEL)?,
+            len: Atomic::new(0),
+        })
     }
 
     /// Remembers a block that left probation.
     pub(crate) fn remember(&self, block: u64) {
-        Remembered::new(Slots(&self.0.lock())).remember(block);
+        Remembered::new(Slots(&self.slots.lock())).remember(block);
     }
 
     /// Returns the queue that a new buffer of `block` enters.
     pub(crate) fn place(&self, block: u64) -> Queue {
-        Remembered::new(Slots(&self.0.lock())).place(block)
+        Remembered::new(Slots(&self.slots.lock())).place(block)
     }
 
     /// Forgets everything for good. Returns the bytes that are to be given back.
@@ -70,7 +70,8 @@ impl Ghosts {
         let old = {
             let _locked = table.lock();
             // Named, so that it is dropped before softirqs are on again.
-            let mut ghosts = self.0.lock();
+            let mut ghosts = self.slots.lock();
+            self.len.store(0, Relaxed);
             core::mem::replace(&mut *ghosts, KVVec::new())
         };
         bytes(old.len())
@@ -86,12 +87,7 @@ pub(crate) fn grow(table: &Table) {
     let shared = &table.shared;
     // Twice what suits now, so that the next time is far.
     let wanted = Remembered::slots_for(table.entries());
-    let have = {
-        let _locked = table.lock();
-        // Named, so that it is dropped before softirqs are on again.
-        let ghosts = shared.ghosts.0.lock();
-        ghosts.len()
-    };
+    let have = shared.ghosts.len.load(Relaxed);
     if wanted <= have || wanted < LEAST {
         return;
     }
@@ -110,8 +106,9 @@ pub(crate) fn grow(table: &Table) {
     }
     let old = {
         let _locked = table.lock();
-        let mut ghosts = shared.ghosts.0.lock();
+        let mut ghosts = shared.ghosts.slots.lock();
         if ghosts.len() == have {
+            shared.ghosts.len.store(slots, Relaxed);
             core::mem::replace(&mut *ghosts, new)
         } else {
             new

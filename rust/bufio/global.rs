@@ -3,14 +3,17 @@
 //! What all clients share: the limit, and the list of clients among which room is made.
 
 use super::{alloc, policy::limits, Table};
-use crate::kapi::{params, rcu_table::hold::Waiters, wait::Word64, workqueue::OwnedQueue};
+use crate::kapi::{
+    atomic::{Atomic, Relaxed},
+    params,
+    rcu_table::hold::Waiters,
+    wait::Word64,
+    workqueue::OwnedQueue,
+};
 use kernel::{
     new_mutex,
     prelude::*,
-    sync::{
-        atomic::{Atomic, Relaxed},
-        Arc, Mutex,
-    },
+    sync::{Arc, Mutex},
 };
 
 /// What all clients share.

@@ -285,8 +285,10 @@ fn wait_thrown_out(hold: Hold<'_>, block: u64) {
 
 /// Holds a block, or puts a buffer for it into the cache and starts its read. Says whether it did that.
 fn start_slowly<'t>(table: &'t Arc<Table>, block: u64, want: Want) -> Result<(Hold<'t>, bool)> {
+    // Without the lock at first: a block that is missed is found by the insertion, under the lock.
+    let mut found = table.get_lockless(block, 0);
     loop {
-        match table.get(block, 0) {
+        match found {
             Found::Held(hold) => {
                 table.shared.stats.used(Event::Hit);
                 return Ok((hold, false));
@@ -297,13 +299,17 @@ fn start_slowly<'t>(table: &'t Arc<Table>, block: u64, want: Want) -> Result<(Ho
         }
         let owned = match alloc::climb(table, block, Request::Demand) {
             Got::Buffer(owned) => owned,
-            Got::Found | Got::GaveUp => continue,
+            Got::Found | Got::GaveUp => {
+                found = table.get(block, 0);
+                continue;
+            }
         };
         let flags = match want {
             Want::Read { .. } => READING,
             Want::New => 0,
         };
         let Some(hold) = insert(table, owned, block, flags) else {
+            found = table.get(block, 0);
             continue;
         };
         table.shared.stats.used(Event::Miss);

@@ -66,6 +66,7 @@ pub(crate) fn allocated_bytes(source: Source) -> u64 {
 pub(crate) struct Memory {
     start: NonNull<u8>,
     source: Source,
+    emergency_pages: u32,
 }
 
 // SAFETY: Plain memory. It is reached through raw pointers and copies only.
@@ -204,6 +205,7 @@ impl Pool {
         Some(Memory {
             start,
             source: self.source,
+            emergency_pages: self.count_emergency_pages(start.as_ptr()),
         })
     }
 
@@ -231,12 +233,17 @@ impl Pool {
     }
 
     /// Returns how many pages of a block came from the kernel's emergency reserves.
+    #[inline]
+    pub(crate) fn emergency_pages(&self, memory: &Memory) -> usize {
+        memory.emergency_pages as usize
+    }
+
+    /// Counts them, when the block is new: the page allocator's mark stays until it is freed.
     ///
     /// Slab pages are not looked at: slabs keep theirs from ordinary allocations by themselves, and this
     /// pool never asks them for any.
-    pub(crate) fn emergency_pages(&self, memory: &Memory) -> usize {
-        let start = memory.start.as_ptr();
-        match memory.source {
+    fn count_emergency_pages(&self, start: *mut u8) -> u32 {
+        match self.source {
             Source::Slab => 0,
             Source::Pages => {
                 // SAFETY: The address of a page of ours.
@@ -254,7 +261,7 @@ impl Pool {
                     // SAFETY: Within the block, so a page of ours.
                     unsafe { bindings::memscope_helper_page_is_pfmemalloc(page.cast()) }
                 })
-                .count(),
+                .count() as u32,
         }
     }
 

@@ -37,23 +37,19 @@ pub(crate) use chains::Found;
 pub(crate) use entry::{Entry, Hold, Owned, Releasing};
 pub(crate) use locked::Locked;
 
-use super::{gfp::Gfp, workqueue::OwnedQueue};
+use super::{
+    atomic::{Atomic, Relaxed},
+    gfp::Gfp,
+    workqueue::OwnedQueue,
+};
 use crate::bindings;
-use chains::{alloc_segment, Bucket, FIRST_BUCKETS, SEGMENTS};
+use chains::{alloc_segment, first_of, Bucket, FIRST_BUCKETS, SEGMENTS};
 use core::{
     marker::PhantomData,
     ptr::{self, NonNull},
 };
 use entry::construct;
-use kernel::{
-    prelude::*,
-    str::CStr,
-    sync::{
-        atomic::{Acquire, Atomic, Relaxed},
-        Arc,
-    },
-    types::Opaque,
-};
+use kernel::{prelude::*, str::CStr, sync::Arc, types::Opaque};
 
 /// What a table holds.
 pub(crate) trait Kind: Sized + Send + Sync + 'static {
@@ -299,9 +295,13 @@ impl<K: Kind> Table<K> {
 impl<K: Kind> PinnedDrop for Table<K> {
     fn drop(self: Pin<&mut Self>) {
         self.quiesce();
-        for segment in &self.segments {
-            // SAFETY: From `alloc_segment` or null. No object is left, so no reader is.
-            unsafe { bindings::kvfree(segment.load(Relaxed).cast()) };
+        for (n, segment) in self.segments.iter().enumerate() {
+            let start = segment.load(Relaxed);
+            if !start.is_null() {
+                let memory = start.wrapping_add(first_of(n));
+                // SAFETY: From `alloc_segment`. No object is left, so no reader is.
+                unsafe { bindings::kvfree(memory.cast()) };
+            }
         }
     }
 }
@@ -322,22 +322,9 @@ unsafe extern "C" fn work_fn<K: Kind>(work: *mut bindings::work_struct) {
 
 /// Reads a word that others write meanwhile, as `READ_ONCE()` does.
 ///
-/// Inline, where `Atomic::load` calls a helper. What a link leads to is reached by address dependency.
+/// Inline on every machine. What a link leads to is reached by address dependency.
 #[inline(always)]
 fn read_once<T: Copy + kernel::sync::atomic::AtomicType>(word: &Atomic<T>) -> T {
     // SAFETY: Valid and aligned as the word of a reference; writers use single stores.
     unsafe { word.as_ptr().read_volatile() }
-}
-
-/// Reads a word as `smp_load_acquire()` does. Inline, as [`read_once`].
-#[inline(always)]
-fn load_acquire(word: &Atomic<usize>) -> usize {
-    if cfg!(target_arch = "x86_64") {
-        let value = read_once(word);
-        // No instruction on this machine, where loads are not reordered.
-        core::sync::atomic::fence(core::sync::atomic::Ordering::Acquire);
-        value
-    } else {
-        word.load(Acquire)
-    }
 }

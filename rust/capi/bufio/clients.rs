@@ -13,6 +13,7 @@ use crate::{
         writeback,
     },
     kapi::{
+        atomic::{Atomic, Relaxed},
         bdev::Bdev,
         callback::Callback,
         dm_io::{self, DmIoClient},
@@ -23,7 +24,6 @@ use kernel::{
     ffi::{c_int, c_uint, c_ulong, c_void},
     new_mutex,
     prelude::*,
-    sync::atomic::{Atomic, Relaxed},
 };
 
 check_signature!(

@@ -5,12 +5,12 @@
 use super::{
     entry::{Entry, Hold},
     hold::NotHeld,
-    load_acquire, read_once, Kind, Link, Table,
+    read_once, Kind, Link, Table,
 };
 use crate::{bindings, kapi::gfp::Gfp};
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
-    sync::atomic::{Relaxed, Release},
+    sync::atomic::{Acquire, Relaxed, Release},
     types::NotThreadSafe,
 };
 
@@ -66,19 +66,23 @@ pub(super) fn hash(key: u64) -> usize {
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
 }
 
-/// Returns the segment of a bucket and its place there.
+/// Returns the segment of a bucket.
 #[inline]
-pub(super) fn place(bucket: usize) -> (usize, usize) {
-    if bucket < FIRST_BUCKETS {
-        return (0, bucket);
+pub(super) fn segment_of(bucket: usize) -> usize {
+    // Unchecked arithmetic in the lookup: the logarithm is `FIRST_SHIFT - 1` at least.
+    let log = (usize::BITS - 1).wrapping_sub((bucket | (FIRST_BUCKETS - 1)).leading_zeros());
+    log.wrapping_sub(FIRST_SHIFT - 1) as usize
+}
+
+/// Returns the first bucket of a segment.
+///
+/// Segments are stored by where bucket 0 would be, so that a lookup has nothing to subtract.
+pub(super) fn first_of(segment: usize) -> usize {
+    if segment == 0 {
+        0
+    } else {
+        segment_len(segment)
     }
-    // Unchecked arithmetic in the lookup: the logarithm is `FIRST_SHIFT` at least.
-    let log = (usize::BITS - 1).wrapping_sub(bucket.leading_zeros());
-    let segment = log.wrapping_sub(FIRST_SHIFT).wrapping_add(1);
-    (
-        segment as usize,
-        bucket.wrapping_sub(1usize.wrapping_shl(log)),
-    )
 }
 
 /// Returns the number of buckets of a segment.
@@ -111,8 +115,8 @@ pub(crate) enum Found<'t, K: Kind> {
 impl<K: Kind> Table<K> {
     #[inline]
     pub(super) fn bucket_index(buckets: usize, hash: usize) -> usize {
-        // `buckets` is not zero.
-        let mask = usize::MAX.wrapping_shr(buckets.wrapping_sub(1).leading_zeros());
+        // `buckets` is more than one; the compiler knows by the bit.
+        let mask = usize::MAX.wrapping_shr((buckets.wrapping_sub(1) | 1).leading_zeros());
         let index = hash & mask;
         if index < buckets {
             index
@@ -128,18 +132,17 @@ impl<K: Kind> Table<K> {
     /// `index` is below some value that `buckets` has had.
     #[inline]
     pub(super) unsafe fn bucket(&self, index: usize) -> &Bucket<K> {
-        let (segment, offset) = place(index);
-        // SAFETY: `index` is below 2^31, so `segment` is below `SEGMENTS`.
-        let segment = unsafe { self.segments.get_unchecked(segment) };
+        // SAFETY: `index` is below 2^31, so its segment is below `SEGMENTS`.
+        let segment = unsafe { self.segments.get_unchecked(segment_of(index)) };
         let start = read_once(segment);
         // SAFETY: By the type invariants the segment is allocated and has this bucket.
-        unsafe { &*start.add(offset) }
+        unsafe { &*start.wrapping_add(index) }
     }
 
     /// Looks `key` up without a lock. May miss an object that is there.
     #[inline(always)]
     fn find_rcu<'t>(&'t self, key: u64, refuse: u64, _rcu: &ReadLock) -> Found<'t, K> {
-        let buckets = load_acquire(&self.buckets);
+        let buckets = self.buckets.load(Acquire);
         let index = Self::bucket_index(buckets, hash(key));
         // SAFETY: Below `buckets`.
         let mut link = read_once(unsafe { self.bucket(index) });
@@ -167,12 +170,20 @@ impl<K: Kind> Table<K> {
                 if hold.key() == key {
                     Found::Held(hold)
                 } else {
+                    Self::drop_other(hold);
                     Found::Absent
                 }
             }
             Err(NotHeld::Dead) => Found::Absent,
             Err(NotHeld::Flagged | NotHeld::Full) => Found::Refused,
         }
+    }
+
+    /// Out of the way of the lookup.
+    #[cold]
+    #[inline(never)]
+    fn drop_other(hold: Hold<'_, K>) {
+        drop(hold);
     }
 
     /// Looks `key` up and holds what is there. Any context but a hard interrupt.
@@ -228,7 +239,7 @@ impl<K: Kind> Table<K> {
         if self.entries.load(Relaxed) < buckets {
             return;
         }
-        let (segment, _) = place(buckets);
+        let segment = segment_of(buckets);
         let Some(slot) = self.segments.get(segment) else {
             return;
         };
@@ -245,7 +256,7 @@ impl<K: Kind> Table<K> {
             let free = slot.load(Relaxed).is_null() && charge(bytes);
             if free {
                 // INVARIANT: Zeroed. Release: the zeroes come before the pointer.
-                slot.store(new.as_ptr(), Release);
+                slot.store(new.as_ptr().wrapping_sub(first_of(segment)), Release);
                 self.segment_bytes.fetch_add(bytes, Relaxed);
             }
             free

@@ -6,7 +6,13 @@ use super::{
     hold::{self, Change, Released, Snapshot, State},
     read_once, Kind, Link, Table,
 };
-use crate::{bindings, kapi::wait::Word64};
+use crate::{
+    bindings,
+    kapi::{
+        atomic::{Atomic, Relaxed},
+        wait::Word64,
+    },
+};
 use core::{
     cell::UnsafeCell,
     marker::PhantomData,
@@ -14,10 +20,7 @@ use core::{
     ops::Deref,
     ptr::{self, NonNull},
 };
-use kernel::sync::{
-    atomic::{Atomic, Relaxed},
-    Arc,
-};
+use kernel::sync::Arc;
 
 pub(super) const NO_QUEUE: i8 = -1;
 

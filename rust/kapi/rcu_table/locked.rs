@@ -3,7 +3,7 @@
 //! What is done under a table's lock.
 
 use super::{
-    chains::{hash, place},
+    chains::{hash, segment_of},
     entry::{Entry, Hold, Owned, NO_QUEUE},
     hold::{self, Released, Visit},
     Kind, Table, QUEUES,
@@ -149,7 +149,8 @@ impl<'t, K: Kind> Locked<'t, K> {
             None => q.head.store(this, Relaxed),
         }
         q.tail.store(this, Relaxed);
-        q.len.fetch_add(1, Relaxed);
+        // Others only read it.
+        q.len.store(q.len.load(Relaxed) + 1, Relaxed);
         entry.queue.store(queue as i8, Relaxed);
     }
 
@@ -169,7 +170,7 @@ impl<'t, K: Kind> Locked<'t, K> {
             Some(next) => next.prev.store(prev, Relaxed),
             None => q.tail.store(prev, Relaxed),
         }
-        q.len.fetch_sub(1, Relaxed);
+        q.len.store(q.len.load(Relaxed) - 1, Relaxed);
         entry.queue.store(NO_QUEUE, Relaxed);
     }
 
@@ -199,7 +200,8 @@ impl<'t, K: Kind> Locked<'t, K> {
         entry.state.revive(flags);
         // Release: readers find a finished object.
         bucket.store(owned.entry.as_ptr(), Release);
-        self.table.entries.fetch_add(1, Relaxed);
+        let entries = &self.table.entries;
+        entries.store(entries.load(Relaxed) + 1, Relaxed);
         // INVARIANT: `revive` gave it one hold.
         Ok(Hold {
             entry: owned.entry,
@@ -218,7 +220,7 @@ impl<'t, K: Kind> Locked<'t, K> {
         if table.entries.load(Relaxed) < buckets {
             return;
         }
-        let (segment, _) = place(buckets);
+        let segment = segment_of(buckets);
         let ready = table
             .segments
             .get(segment)
@@ -318,7 +320,8 @@ impl<'t, K: Kind> Locked<'t, K> {
             link = &other.chain;
         }
         self.unqueue(entry);
-        self.table.entries.fetch_sub(1, Relaxed);
+        let entries = &self.table.entries;
+        entries.store(entries.load(Relaxed) - 1, Relaxed);
         // INVARIANT: Dead, and out of chain and queue; nobody else killed it.
         Owned {
             // SAFETY: From a reference.
