@@ -391,8 +391,8 @@ memscope_bufio_get_client(struct memscope_buffer *b);
  * @error: 0 or -errno
  * @context: from memscope_bufio_read_async()
  *
- * Context: Process context, in a thread of a workqueue; may sleep. The client
- * may be destroyed when the function has returned.
+ * Context: Process context, in a thread of a workqueue; may sleep. Not to
+ * destroy the client, which waits for the function to return.
  */
 typedef void (*memscope_bufio_read_fn)(struct memscope_buffer *b, int error,
 				       void *context);
@@ -403,7 +403,7 @@ typedef void (*memscope_bufio_read_fn)(struct memscope_buffer *b, int error,
  * @block: block number
  * @ioprio: priority of the read, if one is submitted
  * @done: called once, possibly before this function returns, unless an error
- *	is returned; the client exists until then
+ *	is returned; memscope_bufio_client_destroy() waits for that
  * @context: passed to @done
  *
  * The read is submitted when the function returns.

@@ -40,6 +40,9 @@ const WRITE_RETRIES: u8 = 3;
 const FIRST_PAUSE_MS: u32 = 250;
 const LONGEST_PAUSE_MS: u32 = 5000;
 
+/// After how long the end of a client looks at its asynchronous reads, whoever tells it or not.
+const ASYNC_JIFFIES: usize = 1000;
+
 /// What a client is made of.
 pub(crate) struct Options {
     /// The device.
@@ -91,6 +94,8 @@ pub(crate) struct Shared {
     pub(crate) usage: Usage<Word64>,
     own_limit: Atomic<u64>,
     pub(crate) minimum: Atomic<u32>,
+    /// Reads that will call back.
+    pub(crate) async_reads: Word64,
     /// Buffers that the reserve should have.
     pub(crate) reserved: usize,
     reserve: Pin<KBox<SpinLock<KVec<Owned>>>>,
@@ -325,6 +330,7 @@ impl Client {
             usage: no_usage(),
             own_limit: Atomic::new(0),
             minimum: Atomic::new(DEFAULT_MINIMUM),
+            async_reads: Word64::new(0),
             reserved,
             reserve: KBox::pin_init(
                 new_spinlock!(
@@ -484,6 +490,13 @@ impl Client {
     /// Writes what is dirty, names what is still held, and takes the client apart. May sleep.
     fn close(&mut self) {
         let shared = &self.table.shared;
+        loop {
+            let reads = shared.async_reads.value();
+            if reads == 0 {
+                break;
+            }
+            shared.async_reads.wait_changed(reads, ASYNC_JIFFIES);
+        }
         // Nothing is due any more, whatever its age.
         self.table.cancel();
         self.debugfs = None;

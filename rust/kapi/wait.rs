@@ -41,9 +41,17 @@ impl Word64 {
         self.0.load(Acquire)
     }
 
-    /// Changes the value.
+    /// Adds one.
     pub(crate) fn bump(&self) {
         self.0.fetch_add(1, Full);
+    }
+
+    /// Takes one off, and wakes the sleepers. The word may be gone at once after that.
+    pub(crate) fn drop_one(&self) {
+        let key = self.0.as_ptr();
+        self.0.fetch_sub(1, Full);
+        // SAFETY: As in `wake`.
+        unsafe { bindings::wake_up_var(key.cast()) };
     }
 
     /// Wakes the sleepers. The change is a fully ordered read-modify-write before this.

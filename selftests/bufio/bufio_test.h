@@ -35,7 +35,8 @@ struct bt_case {
 #define BT_RAW		0x10	/* works on the device itself, no gate, no fill */
 #define BT_PARAMS	0x20	/* only on request, with parameters */
 
-extern const struct bt_case bt_semantics[], bt_errors[], bt_weak[];
+extern const struct bt_case bt_semantics[], bt_async[], bt_errors[], bt_weak[], bt_wake[];
+extern const struct bt_case bt_shrink[], bt_calls[];
 extern const struct bt_case bt_stress[], bt_pressure[], bt_powercut[];
 
 /**
@@ -132,6 +133,7 @@ void bt_ballast(struct bt *t, struct bufio_client *c);
 long bt_err(const void *p);
 int bt_read_is(struct bufio_client *c, sector_t block, u64 seed);
 int bt_cached(struct bufio_client *c, sector_t block);
+unsigned int bt_cached_in(struct bufio_client *c, sector_t from, sector_t to);
 int bt_write(struct bufio_client *c, sector_t block, u64 seed);
 
 #endif

@@ -39,7 +39,8 @@ static DEFINE_MUTEX(bt_run_lock);
 static struct bt *bt_last;
 
 static const struct bt_case *const bt_cases[] = {
-	bt_semantics, bt_errors, bt_weak, bt_stress, bt_pressure, bt_powercut,
+	bt_semantics, bt_async, bt_errors, bt_weak, bt_wake, bt_shrink, bt_stress, bt_pressure,
+	bt_powercut, bt_calls,
 };
 
 /* --- results ------------------------------------------------------------- */
@@ -350,6 +351,16 @@ int bt_cached(struct bufio_client *c, sector_t block)
 		return bt_err(p) == 1 ? 0 : bt_err(p);
 	bufio_release(b);
 	return 1;
+}
+
+/* How many blocks of a range are in the cache. */
+unsigned int bt_cached_in(struct bufio_client *c, sector_t from, sector_t to)
+{
+	unsigned int n = 0;
+
+	for (; from < to; from++)
+		n += bt_cached(c, from) == 1;
+	return n;
 }
 
 /* Change a block and mark it dirty. */

@@ -25,12 +25,15 @@ const struct bt_intended bt_intended[] = {
 	{ "w4_wait.read_miss_goes_on", 1, W4 },
 	{ "w4_wait.mark_of_dirty_goes_on", 1, "W5: no lock for a buffer that is dirty" },
 	{ "w4_wait.forget_goes_on", 1, W4 },
+	{ "w6_shrink.reported_too_many", 0, "W6: the shrinker reports what was freed" },
+	{ "w7_lost_wake.wake_up_lost", 0, "W7: no lost wake-ups" },
 	{ "w8_minimum.kept", 1, "W8: the minimum is kept" },
 	{ "write_back_age.written", 1, "dirty data is written at writeback_age_ms" },
 	{ "merging.a_bio_a_block", 0, "adjacent blocks share a bio" },
 	{ "merging.a_bio_a_prefetch", 0, "adjacent blocks share a bio" },
 	{ "wrong_range.empty_kills", 0, "a wrong range warns and does nothing" },
 	{ "wrong_range.end_kills", 0, "a wrong range warns and does nothing" },
+	{ "double_release.kills", 0, "a second release warns and does nothing" },
 };
 
 const unsigned int bt_nr_intended = ARRAY_SIZE(bt_intended);

@@ -309,70 +309,6 @@ static void read_in_flight(struct bt *t)
 	bufio_client_destroy(r.c);
 }
 
-/* The read that calls back, which dm-bufio does not have. */
-#ifdef BT_MEMSCOPE
-struct called {
-	struct completion done;
-	struct bufio_buffer *b;
-	int error;
-};
-
-static void called(struct bufio_buffer *b, int error, void *context)
-{
-	struct called *d = context;
-
-	d->b = b;
-	d->error = error;
-	complete(&d->done);
-}
-
-static void read_async(struct bt *t)
-{
-	struct bufio_client *c = bt_client(t);
-	struct called d = { };
-	unsigned int round;
-
-	if (!c)
-		return;
-	init_completion(&d.done);
-	gate_hold(t->gate, GATE_READ, 0, ALL);
-	bt_row_ours(t, "starts", memscope_bufio_read_async(c, 9, 0, called, &d), 0);
-	bt_row_ours(t, "submitted", gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
-	bt_row_ours(t, "not_yet", completion_done(&d.done), 0);
-	gate_open(t->gate);
-	/* Once read, then found. */
-	for (round = 0; round < 2; round++) {
-		if (!wait_for_completion_timeout(&d.done, msecs_to_jiffies(BT_SOON_MS))) {
-			bt_fail(t, "no call");
-			return;
-		}
-		bt_row_ours(t, round ? "hit_error" : "error", d.error, 0);
-		if (d.b) {
-			bt_row_ours(t, round ? "hit_contents" : "contents",
-				    bt_is(bufio_get_block_data(d.b), BT_BS, BT_OLD, 9 * BT_SPB), 1);
-			bufio_release(d.b);
-		}
-		if (!round)
-			memscope_bufio_read_async(c, 9, 0, called, &d);
-	}
-	bt_row_ours(t, "ios", gate_total(t->gate, GATE_READ), 1);
-	gate_fail(t->gate, GATE_READ, 20 * BT_SPB, BT_SPB, BLK_STS_IOERR, 1);
-	bt_row_ours(t, "fails_later", memscope_bufio_read_async(c, 20, 0, called, &d), 0);
-	if (!wait_for_completion_timeout(&d.done, msecs_to_jiffies(BT_SOON_MS))) {
-		bt_fail(t, "no call");
-		return;
-	}
-	bt_row_ours(t, "failed", d.error, -EIO);
-	bt_row_ours(t, "failed_buffer", !d.b, 1);
-	bufio_client_destroy(c);
-}
-#else
-static void read_async(struct bt *t)
-{
-	bt_fig(t, "no_such_function", 1);
-}
-#endif
-
 static void read_ioprio(struct bt *t)
 {
 	unsigned short prio = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 2);
@@ -994,15 +930,6 @@ static void forget_in_write(struct bt *t)
 	bufio_client_destroy(c);
 }
 
-static unsigned int cached_in(struct bufio_client *c, sector_t from, sector_t to)
-{
-	unsigned int n = 0;
-
-	for (; from < to; from++)
-		n += bt_cached(c, from) == 1;
-	return n;
-}
-
 static void forget_buffers(struct bt *t)
 {
 	struct bufio_client *c = bt_client(t);
@@ -1015,11 +942,11 @@ static void forget_buffers(struct bt *t)
 	for (i = 0; i < 100; i++)
 		bt_read_is(c, i, BT_OLD);
 	bufio_forget_buffers(c, 50, 0);
-	bt_row(t, "none", cached_in(c, 0, 100), 100);
+	bt_row(t, "none", bt_cached_in(c, 0, 100), 100);
 	bufio_forget_buffers(c, 20, 30);
-	bt_row(t, "before", cached_in(c, 0, 20), 20);
-	bt_row(t, "inside", cached_in(c, 20, 50), 0);
-	bt_row(t, "after", cached_in(c, 50, 100), 50);
+	bt_row(t, "before", bt_cached_in(c, 0, 20), 20);
+	bt_row(t, "inside", bt_cached_in(c, 20, 50), 0);
+	bt_row(t, "after", bt_cached_in(c, 50, 100), 50);
 	bt_write(c, 60, BT_NEW);
 	p = bufio_get(c, 61, &b);
 	bufio_forget_buffers(c, 0, 1000);
@@ -1028,7 +955,7 @@ static void forget_buffers(struct bt *t)
 		bt_row(t, "held_stays", bt_cached(c, 61), 1);
 		bufio_release(b);
 	}
-	bt_row(t, "rest", cached_in(c, 0, 100), 2);
+	bt_row(t, "rest", bt_cached_in(c, 0, 100), 2);
 	bufio_client_destroy(c);
 }
 
@@ -1206,7 +1133,7 @@ static void in_request(struct bt *t)
 	gate_hook(t->gate, in_request_hook, &q);
 	bdev_rw_virt(t->bdev, 0, t->buf, 512, REQ_OP_READ);
 	bt_row(t, "ran", q.ran, 1);
-	bt_row(t, "prefetched_none", cached_in(q.c, 50, 54), 0);
+	bt_row(t, "prefetched_none", bt_cached_in(q.c, 50, 54), 0);
 	gate_reset(t->gate);
 	bt_row(t, "mark_kept", bufio_write_dirty(q.c), 0);
 	bt_row(t, "mark_written", gate_total(t->gate, GATE_WRITE), 1);
@@ -1255,7 +1182,7 @@ static void no_sleep(struct bt *t)
 	bt_row(t, "read", good, 20);
 	bufio_prefetch(c, 20, 10);
 	gate_idle(t->gate, BT_SOON_MS);
-	bt_row(t, "prefetch", cached_in(c, 20, 30), 10);
+	bt_row(t, "prefetch", bt_cached_in(c, 20, 30), 10);
 
 	s.c = c;
 	init_completion(&s.done);
@@ -1280,7 +1207,7 @@ static void no_sleep(struct bt *t)
 	bt_row(t, "flush", bufio_write_dirty(c), 0);
 	bt_row(t, "on_disk", bt_disk_is(t, 77, 8 * BT_SPB, BT_SPB), 1);
 	bufio_client_reset(c);
-	bt_row(t, "reset", cached_in(c, 0, 30), 0);
+	bt_row(t, "reset", bt_cached_in(c, 0, 30), 0);
 	bufio_client_destroy(c);
 }
 
@@ -1396,7 +1323,6 @@ const struct bt_case bt_semantics[] = {
 	{ "read", "one read of the whole block, then hits", read },
 	{ "read_many_held", "holds beyond the reserve while there is memory", read_many_held },
 	{ "read_in_flight", "one read for all; get does not wait", read_in_flight },
-	{ "read_async", "submits, returns, calls back once", read_async },
 	{ "read_ioprio", "reaches the bio", read_ioprio },
 	{ "get", "cache only, NULL if absent", get },
 	{ "new", "no read; a hit keeps its contents", new },

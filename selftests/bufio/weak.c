@@ -150,73 +150,7 @@ out:
 	bufio_client_destroy(c);
 }
 
-/* --- W7: time that a thread waits for a buffer ------------------------------ */
-
-struct greedy {
-	struct bufio_client *c;
-	unsigned int id, rounds;
-	u64 worst_ns, failed;
-};
-
-static int greedy_fn(void *arg)
-{
-	struct greedy *g = arg;
-	unsigned int i;
-
-	for (i = 0; i < g->rounds; i++) {
-		u64 from = ktime_get_ns(), ns;
-
-		if (bt_read_is(g->c, (g->id * 131 + i * 17) % 800, BT_OLD) != 1)
-			g->failed++;
-		ns = ktime_get_ns() - from;
-		g->worst_ns = max(g->worst_ns, ns);
-	}
-	return 0;
-}
-
-/* Eight threads and two buffers. */
-static void w7_wake(struct bt *t)
-{
-	s64 old = bt_param_get("max_cache_size_bytes");
-	struct greedy g[8];
-	struct bt_worker w[8];
-	struct bufio_client *c;
-	u64 worst = 0, failed = 0;
-	unsigned int i;
-
-	if (!bt_row(t, "set", bt_param_set("max_cache_size_bytes", 1), 0))
-		return;
-	c = bufio_client_create(t->bdev, BT_BS, 2, 0, NULL, NULL, 0);
-	if (bt_row(t, "create", bt_err(c), 0)) {
-		for (i = 0; i < ARRAY_SIZE(w); i++) {
-			g[i] = (struct greedy) {
-				.c = c, .id = i, .rounds = bt_arg(t, "rounds", 1000),
-			};
-			bt_spawn(&w[i], greedy_fn, &g[i]);
-		}
-		for (i = 0; i < ARRAY_SIZE(w); i++) {
-			bt_join(&w[i]);
-			worst = max(worst, g[i].worst_ns);
-			failed += g[i].failed;
-		}
-		bt_row(t, "failed", failed, 0);
-		bt_fig(t, "longest_wait_ms", div_u64(worst, NSEC_PER_MSEC));
-		bt_row_ours(t, "waited_5_s", worst > 4500ULL * NSEC_PER_MSEC, 0);
-		bufio_client_destroy(c);
-	}
-	bt_param_set("max_cache_size_bytes", old);
-}
-
 /* --- W8: limits of one client ---------------------------------------------- */
-
-static unsigned int cached_in(struct bufio_client *c, sector_t from, sector_t to)
-{
-	unsigned int n = 0;
-
-	for (; from < to; from++)
-		n += bt_cached(c, from) == 1;
-	return n;
-}
 
 /* A client that asked for a minimum keeps it when another one fills the limit. */
 static void w8_minimum(struct bt *t)
@@ -236,7 +170,7 @@ static void w8_minimum(struct bt *t)
 		for (i = 0; i < 5000; i++)
 			bt_read_is(b, i % 1000, BT_OLD);
 		msleep(500);	/* dm-bufio evicts in a work item */
-		kept = cached_in(a, 0, 200);
+		kept = bt_cached_in(a, 0, 200);
 		bt_fig(t, "kept_of_200", kept);
 		bt_row(t, "kept", kept == 200, 0);
 	}
@@ -276,8 +210,8 @@ static void w8_idle_gives_way(struct bt *t)
 			bt_cached(busy, 0);
 		}
 		bufio_release(hot);
-		kept_busy = cached_in(busy, 0, 200);
-		kept_idle = cached_in(idle, 0, 200);
+		kept_busy = bt_cached_in(busy, 0, 200);
+		kept_idle = bt_cached_in(idle, 0, 200);
 		bt_fig(t, "kept_of_the_busy", kept_busy);
 		bt_fig(t, "kept_of_the_idle", kept_idle);
 		bt_row_ours(t, "the_idle_gave_way", kept_busy >= 2 * kept_idle, 1);
@@ -318,6 +252,25 @@ static void w8_maximum(struct bt *t)
 	bt_fig(t, "no_such_function", 1);
 }
 #endif
+
+/* --- W2: blocks beyond what the page allocator has ---------------------------- */
+
+/* dm-bufio gives vmalloc a flag that it does not know, and gets a warning. */
+static void w2_large_blocks(struct bt *t)
+{
+	struct bufio_client *c = bt_client_bs(t, 8 << 20);
+	struct bufio_buffer *b[2];
+	unsigned int i;
+
+	if (!c)
+		return;
+	/* The second one is not the reserve's. */
+	for (i = 0; i < 2; i++)
+		bt_row(t, i ? "second" : "first", bt_err(bufio_read(c, i, &b[i])), 0);
+	for (i = 0; i < 2; i++)
+		bufio_release(b[i]);
+	bufio_client_destroy(c);
+}
 
 /* --- write-back ------------------------------------------------------------ */
 
@@ -376,123 +329,14 @@ static void merging(struct bt *t)
 	bufio_client_destroy(c);
 }
 
-/* --- what the shrinker takes ------------------------------------------------ */
-
-static void shrinker(struct bt *t)
-{
-	struct bufio_client *c = bt_client(t);
-	unsigned int i, ms, left;
-	struct bufio_buffer *b;
-
-	if (!c)
-		return;
-	for (i = 0; i < 1000; i++)
-		bt_read_is(c, i, BT_OLD);
-	if (!bt_row(t, "hold", bt_err(bufio_get(c, 500, &b)), 0))
-		goto out;
-	bt_write(c, 10, BT_NEW);
-	for (ms = 0, left = 1000; ms < 20000 && left > 200; ms += 100) {
-		struct file *f = bt_file_open("/proc/sys/vm/drop_caches", O_WRONLY);
-		loff_t pos = 0;
-
-		if (IS_ERR(f)) {
-			bt_fail(t, "drop_caches: %ld", PTR_ERR(f));
-			break;
-		}
-		kernel_write(f, "2\n", 2, &pos);
-		filp_close(f, NULL);
-		msleep(100);
-		left = cached_in(c, 0, 1000);
-	}
-	bt_fig(t, "left_of_1000", left);
-	bt_row(t, "gave_back", left <= 200, 1);
-	bt_row(t, "held_stays", bt_cached(c, 500), 1);
-	bufio_release(b);
-	bt_row(t, "dirty_safe", bt_read_is(c, 10, BT_NEW), 1);
-	bt_row(t, "works", bt_read_is(c, 800, BT_OLD), 1);
-out:
-	bufio_client_destroy(c);
-}
-
-/* --- wrong calls: last of all, dm-bufio oopses ------------------------------- */
-
-static int bad_range_fn(void *arg)
-{
-	struct job *j = arg;
-
-	bufio_mark_partial_dirty(j->b, 8, 8);
-	return 0;
-}
-
-static int bad_end_fn(void *arg)
-{
-	struct job *j = arg;
-
-	bufio_mark_partial_dirty(j->b, 0, BT_BS + 1);
-	return 0;
-}
-
-/* The oops ends the thread, not the machine: it holds nothing at that point. */
-static int dies(int (*fn)(void *arg), struct job *j)
-{
-	struct bt_worker *w = kzalloc_obj(*w);	/* leaked if the thread dies */
-
-	if (!w)
-		return -ENOMEM;
-	bt_spawn(w, fn, j);
-	if (!bt_done(w, 3000))
-		return 1;
-	bt_join(w);
-	kfree(w);
-	return 0;
-}
-
-static void wrong_range(struct bt *t)
-{
-	struct job j = { .c = bt_client(t) };
-
-	if (!j.c)
-		return;
-	if (bt_row(t, "read", bt_err(bufio_read(j.c, 1, &j.b)), 0)) {
-		bt_row(t, "empty_kills", dies(bad_range_fn, &j), 1);
-		bt_row(t, "end_kills", dies(bad_end_fn, &j), 1);
-		bufio_release(j.b);
-		bt_row(t, "not_dirty", bufio_write_dirty(j.c), 0);
-		bt_row(t, "no_write", gate_total(t->gate, GATE_WRITE), 0);
-	}
-	bufio_client_destroy(j.c);
-}
-
-/*
- * W9. dm-bufio has a BUG_ON there, with its spin lock held: the machine panics
- * (drivers/md/dm-bufio.c, cache_remove_range), so it is not called on it.
- */
-static void w9_forget_no_sleep(struct bt *t)
-{
-	struct bufio_client *c;
-
-	c = bufio_client_create(t->bdev, BT_BS, 1, 0, NULL, NULL, BUFIO_NO_SLEEP);
-	if (!bt_row(t, "create", bt_err(c), 0))
-		return;
-	bt_read_is(c, 1, BT_OLD);
-	if (BT_OURS)
-		bufio_forget_buffers(c, 0, 10);
-	bt_row_ours(t, "cached", bt_cached(c, 1), 0);
-	bufio_client_destroy(c);
-}
-
 const struct bt_case bt_weak[] = {
 	{ "w1_limit", "the global limit beside an idle client", w1_limit, BT_RAW | BT_PARAMS },
+	{ "w2_large_blocks", "W2: blocks of 8 MiB, no warning", w2_large_blocks, BT_WARNS },
 	{ "w4_wait", "W4, W5: nobody waits for a write of another block", w4_wait },
-	{ "w7_wake", "W7: no lost wake-ups", w7_wake },
 	{ "w8_minimum", "W8: a client's minimum", w8_minimum },
 	{ "w8_idle_gives_way", "W8: an idle client gives way to a busy one", w8_idle_gives_way },
 	{ "w8_maximum", "W8: a client's maximum", w8_maximum },
 	{ "write_back_age", "dirty data is written at some age", write_back_age },
 	{ "merging", "adjacent blocks in one bio", merging },
-	{ "shrinker", "clean blocks are given back under pressure", shrinker },
-	{ "wrong_range", "a bad range does no harm", wrong_range,
-	  BT_FATAL | BT_WARNS | BT_WARNS_OURS },
-	{ "w9_forget_no_sleep", "W9: forget_buffers on a NO_SLEEP client", w9_forget_no_sleep },
 	{ }
 };

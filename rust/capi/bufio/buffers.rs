@@ -10,7 +10,7 @@ use crate::{
         lookup::{self, Want},
         writeback, Entry, Hold,
     },
-    kapi::{gfp::Gfp, rcu_table},
+    kapi::{gfp::Gfp, rcu_table, wait::Word64},
 };
 use core::{
     mem::ManuallyDrop,
@@ -318,11 +318,12 @@ pub(crate) unsafe extern "C" fn memscope_bufio_read_async(
         Ok(started) => started,
         Err(error) => return error.to_errno(),
     };
-    // Pointers, as what is spawned outlives this call; addresses, as those may go to another thread.
+    // Addresses, as what is spawned outlives this call and runs in another thread.
     let buffer = hold.into_raw().as_ptr() as usize;
     let context = context as usize;
+    let reads = ptr::from_ref(&client.shared().async_reads) as usize;
     let finish = move || {
-        // SAFETY: The hold was given up above. The client stays until `done` is called.
+        // SAFETY: The hold was given up above. The client's end waits for `reads`.
         let hold = unsafe { take_hold(buffer as *mut memscope_buffer) };
         let (buffer, error) = match lookup::finish(hold, ioprio, awaited) {
             Ok(hold) => (hold.into_raw().as_ptr().cast(), 0),
@@ -330,7 +331,10 @@ pub(crate) unsafe extern "C" fn memscope_bufio_read_async(
         };
         // SAFETY: By the contract.
         unsafe { done(buffer, error, context as *mut c_void) };
+        // SAFETY: The client's end waits for this, so it is there until then.
+        unsafe { &*(reads as *const Word64) }.drop_one();
     };
+    client.shared().async_reads.bump();
     match client
         .shared()
         .global
@@ -339,6 +343,7 @@ pub(crate) unsafe extern "C" fn memscope_bufio_read_async(
     {
         Ok(()) => 0,
         Err(_) => {
+            client.shared().async_reads.drop_one();
             // SAFETY: Given up above, and not taken.
             client::release(unsafe { take_hold(buffer as *mut memscope_buffer) });
             ENOMEM.to_errno()

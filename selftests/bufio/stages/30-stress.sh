@@ -1,4 +1,4 @@
 # shellcheck shell=bash
-# At least a million operations from 4 threads over 5 clients.
+# At least a million operations from 4 threads over 6 clients.
 
-both stress_million 280 "stress dev=/dev/ram0 dev=/dev/ram1 clients=5 threads=4 ops=1000000 bytes=4194304 limit=4194304"
+both stress_million 280 "stress dev=/dev/ram0 dev=/dev/ram1 clients=6 threads=4 ops=1000000 bytes=4194304 limit=4194304"
