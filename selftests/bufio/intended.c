@@ -21,7 +21,6 @@ const struct bt_intended bt_intended[] = {
 	{ "write_error_reset.dropped", 1, KEEP },
 	{ "write_error_destroy.logged", 1, "W10: lost data is in the kernel log" },
 	{ "w1_limit.idle_over_limit", 0, "W1: the limit holds beside an idle client" },
-	{ "w1_limit.idle_over_4_limits", 0, "W1: the limit holds beside an idle client" },
 	{ "w4_wait.read_miss_goes_on", 1, W4 },
 	{ "w4_wait.mark_of_dirty_goes_on", 1, "W5: no lock for a buffer that is dirty" },
 	{ "w4_wait.forget_goes_on", 1, W4 },
