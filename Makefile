@@ -22,6 +22,7 @@ OUT := $(TOP)/build/$(NAME)
 	tools \
 	check \
 	check-bufio \
+	check-dm \
 	check-sanitize \
 	check-mutants \
 	kernel-sanitize \
@@ -118,6 +119,9 @@ check-mutants: all
 check-bufio: all
 	@$(TOP)/scripts/check bufio
 
+check-dm: all
+	@$(TOP)/scripts/check-dm
+
 clippy: setup
 	@$(KBUILD_CALL) $(TOP) $(TOP)/build/$(NAME)-clippy modules CLIPPY=1
 
@@ -136,6 +140,7 @@ help:
 	@echo 'make check-bufio      the tests of the block cache'
 	@echo 'make tools            the command memscope and what belongs to it, in build/tools/'
 	@echo 'make check-mutants    whether the tests notice what selftests/mutants/ breaks'
+	@echo 'make check-dm         the kernel'"'"'s device-mapper targets on dm-bufio and on memscope-dm-bufio'
 	@echo 'make                  the module, build/$(NAME)/memscope.ko'
 	@echo 'make KDIR=DIR [LLVM=1]  the module for the kernel tree DIR, with this machine'"'"'s tools'
 	@echo 'make ext M=DIR        the C module in DIR, against memscope'"'"'s headers and symbols;'

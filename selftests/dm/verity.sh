@@ -3,7 +3,7 @@
 #
 # dm-verity with veritysetup: plain, FEC, and lookups from softirq.
 #
-# selftest: timeout=300 disk=6G
+# selftest: timeout=900 disk=6G
 
 # shellcheck disable=SC2034,SC2154 # variables shared with both.sh
 . "$(dirname "$0")/both"
@@ -11,9 +11,9 @@ modules=(dm-verity)
 
 # A full ext4 of 6 MiB under /dev/mapper/data, hashes in hash, parity in fec.
 prepare() { # [FORMAT_OPTION...]
-	below data "${data_device:-/dev/ram0}" 0 6
-	below hash /dev/ram1 0 2
-	below fec /dev/ram2 0 2
+	below data "${data_device:-/dev/ram0}" 6M
+	below hash /dev/ram1 2M
+	below fec /dev/ram2 2M
 	make_ext4 -O ^has_journal /dev/mapper/data
 	fill /dev/mapper/data
 	root=$(veritysetup format --salt 00112233 --uuid 6b9a0f7c-9f5e-4b3b-8d1e-0123456789ab "$@" \
