@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# dm-vdo through lvm2 (which calls vdoformat), checked with vdoaudit.
+#
+# selftest: timeout=900 disk=6G
+
+# shellcheck disable=SC2034,SC2154 # variables shared with both.sh
+. "$(dirname "$0")/both"
+. "$(dirname "$0")/lvm"
+modules=(dm-vdo)
+
+create() {
+	# What lvm2 finds of a run before is not asked about.
+	dd if=/dev/zero of=/dev/vda bs=1M count=8 oflag=direct status=none
+	volume_group /dev/vda
+	lvm lvcreate -qq -y --type vdo -L 5g -V 1g -n t --config 'allocation { vdo_slab_size_mb=128 }' vg/pool
+}
+used() { vdostats --verbose vg-pool-vpool 2>/dev/null | awk '/data blocks used/ { print $NF }'; }
+mode() { dmsetup status vg-pool-vpool | awk '{ print $5, $6 }'; }
+audit() { # after vgchange -an
+	lvm lvchange -qq -y -ay vg/pool_vdata || return
+	if vdoaudit /dev/vg/pool_vdata >"$work/check" 2>&1; then echo good; else tr '\n' ' ' <"$work/check"; fi
+	lvm lvchange -qq -an vg/pool_vdata
+}
+
+case_filesystem() {
+	create
+	make_xfs -K -d size=64m /dev/vg/t
+	fill /dev/vg/t
+	saw data sum /dev/vg/t
+	saw mode mode
+	lvm vgchange -qq -an vg
+	saw check audit
+	lvm vgchange -qq -ay vg
+	saw fsck check_xfs /dev/vg/t
+	saw again sum /dev/vg/t
+	saw mode mode
+	# The same once more, found by the index: it takes no more blocks of data.
+	dd if="$data" of=/dev/vg/t bs=1M seek=512 oflag=direct conv=notrunc,fsync status=none
+	before=$(used)
+	dd if="$data" of=/dev/vg/t bs=1M seek=600 oflag=direct conv=notrunc,fsync status=none
+	fact "blocks for a copy=$(($(used) - before))"
+	cmp -n 1048576 -i 0:629145600 "$data" /dev/vg/t
+	fio_verify /dev/vg/t --offset=700m
+	lvm vgchange -qq -an vg
+	saw check audit
+}
+
+both vdo "$@"
