@@ -10,6 +10,7 @@ mod delegation;
 mod marks;
 mod probes;
 mod status;
+mod tally;
 mod user;
 
 use crate::kapi::{
@@ -33,6 +34,7 @@ use kernel::{
 use marks::{FileId, Origin, Registry, Request, Target};
 use probes::{Needed, Probes};
 use status::Flushers;
+use tally::Tally;
 
 /// The registered device.
 ///
@@ -71,6 +73,7 @@ pub(crate) fn register(
 #[pin_data]
 pub(crate) struct Shared {
     registry: Arc<Registry>,
+    tally: Arc<Tally>,
     probes: Arc<Probes>,
     #[pin]
     tidy: Later<Probes>,
@@ -78,11 +81,13 @@ pub(crate) struct Shared {
 
 impl Shared {
     fn new() -> Result<Arc<Self>> {
-        let registry = Registry::new()?;
-        let probes = Probes::new(registry.clone())?;
+        let tally = Tally::new()?;
+        let registry = Registry::new(tally.clone())?;
+        let probes = Probes::new(registry.clone(), tally.clone())?;
         Arc::pin_init(
             pin_init!(Self {
                 registry,
+                tally,
                 tidy <- Later::new(probes::INTERVAL_MS, probes.clone()),
                 probes,
             }),
@@ -92,10 +97,15 @@ impl Shared {
 
     /// Sees to it that threads are looked after as they come and go.
     fn listen(&self) -> Result<Needed<'_>> {
-        let (needed, is_new) = self.probes.need()?;
-        if is_new {
-            self.tidy.schedule();
-        }
+        let needed = self.probes.need_for_marks()?;
+        self.tidy.schedule();
+        Ok(needed)
+    }
+
+    /// Sees to it that threads are seen that enter reclaim.
+    fn watch(&self) -> Result<Needed<'_>> {
+        let needed = self.probes.need_for_devices()?;
+        self.tidy.schedule();
         Ok(needed)
     }
 }
@@ -142,7 +152,7 @@ impl MiscDevice for Flusher {
 
     fn show_fdinfo(device: &Self, m: &SeqFile, _file: &File) {
         device.show_delegation(m);
-        status::show_file(&device.shared.registry, device.id, m);
+        status::show_file(&device.shared, device.id, m);
     }
 }
 
@@ -170,6 +180,7 @@ impl Flusher {
     /// Ends what was done through the file, by `setter` or by anybody.
     fn end_all(&self, setter: Option<&Process>) {
         self.shared.registry.close(self.id, setter);
+        self.shared.tally.close(self.id, setter);
     }
 
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
@@ -186,6 +197,7 @@ impl Flusher {
                 abi::MARK => self.mark(arg, abi::argument_size(cmd)),
                 abi::CALL => call::call(self, arg, abi::argument_size(cmd)),
                 abi::DELEGATE => self.delegate(arg, abi::argument_size(cmd)),
+                abi::REGISTER => self.register(arg, abi::argument_size(cmd)),
                 abi::STATUS => status::status(&self.shared, arg, abi::argument_size(cmd)),
                 _ => Err(ENOTTY),
             },

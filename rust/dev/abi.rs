@@ -33,6 +33,10 @@ pub(super) const DELEGATE_PIDFD: u32 = bindings::MEMSCOPE_DELEGATE_PIDFD;
 pub(super) const DELEGATE_FIRST: u32 = bindings::MEMSCOPE_DELEGATE_FIRST;
 pub(super) const DELEGATE_TIED: u32 = bindings::MEMSCOPE_DELEGATE_TIED;
 
+/// As above.
+pub(super) const REGISTER: u32 = bindings::MEMSCOPE_IOC_REGISTER & !IOCSIZE_MASK;
+pub(super) const REGISTER_REMOVE: u32 = bindings::MEMSCOPE_REGISTER_REMOVE;
+
 pub(super) const EKEYREVOKED: u32 = bindings::EKEYREVOKED;
 
 pub(super) const MAX_PER_TASK: usize = bindings::MEMSCOPE_MAX_PER_TASK as usize;
@@ -63,7 +67,9 @@ pub(super) const FEATURES: u64 = (bindings::MEMSCOPE_FEATURE_IO_FLUSHER
     | bindings::MEMSCOPE_FEATURE_SUSPEND
     | bindings::MEMSCOPE_FEATURE_CALL
     | bindings::MEMSCOPE_FEATURE_STATUS
-    | bindings::MEMSCOPE_FEATURE_DELEGATE) as u64;
+    | bindings::MEMSCOPE_FEATURE_DELEGATE
+    | bindings::MEMSCOPE_FEATURE_ACCOUNTING
+    | bindings::MEMSCOPE_FEATURE_REGISTER) as u64;
 
 /// `struct memscope_mark`.
 #[repr(transparent)]
@@ -93,6 +99,15 @@ pub(super) struct Delegate(pub(super) bindings::memscope_delegate);
 unsafe impl FromBytes for Delegate {}
 
 const _: () = assert!(size_of::<Delegate>() == 16);
+
+/// `struct memscope_register`.
+#[repr(transparent)]
+pub(super) struct Register(pub(super) bindings::memscope_register);
+
+// SAFETY: Integers without padding; every pattern of bits is a value.
+unsafe impl FromBytes for Register {}
+
+const _: () = assert!(size_of::<Register>() == 8);
 
 /// `struct memscope_status`.
 #[repr(transparent)]
@@ -125,6 +140,7 @@ pub(super) const ENTRY_PENDING: u32 = bindings::MEMSCOPE_ENTRY_PENDING;
 pub(super) const ENTRY_SUSPENDED: u32 = bindings::MEMSCOPE_ENTRY_SUSPENDED;
 pub(super) const ENTRY_INHERITED: u32 = bindings::MEMSCOPE_ENTRY_INHERITED;
 pub(super) const ENTRY_PROCESS: u32 = bindings::MEMSCOPE_ENTRY_PROCESS;
+pub(super) const ENTRY_COUNTED: u32 = bindings::MEMSCOPE_ENTRY_COUNTED;
 pub(super) const ENTRY_SETTER_GONE: u32 = bindings::MEMSCOPE_ENTRY_SETTER_GONE;
 
 /// `PR_IO_FLUSHER` of `kernel/sys.c`.

@@ -36,7 +36,10 @@ use kernel::{
     time::{Instant, Monotonic},
 };
 
-use super::abi::{MAX_PER_TASK, SCOPES};
+use super::{
+    abi::{MAX_PER_TASK, SCOPES},
+    tally::Tally,
+};
 pub(super) use origin::Origin;
 pub(super) use record::FileId;
 use record::{Hold, Record, Spare};
@@ -110,10 +113,11 @@ pub(crate) struct Registry {
     // New tasks that could not be looked after for want of memory.
     missed: Atomic<u64>,
     next_file: Atomic<u64>,
+    tally: Arc<Tally>,
 }
 
 impl Registry {
-    pub(super) fn new() -> Result<Arc<Self>> {
+    pub(super) fn new(tally: Arc<Tally>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 state <- new_spinlock!(
@@ -126,6 +130,7 @@ impl Registry {
                 active: Atomic::new(0),
                 missed: Atomic::new(0),
                 next_file: Atomic::new(1),
+                tally,
             }),
             GFP_KERNEL,
         )

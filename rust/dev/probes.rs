@@ -5,13 +5,18 @@
 //! To begin and to end takes grace periods, so that is not done each time: they are left a few
 //! seconds after the last mark is gone.
 
-use super::marks::Registry;
-use crate::kapi::{later, task_events::Listener};
+use super::{marks::Registry, tally::Tally};
+use crate::kapi::{
+    later,
+    reclaim_events::{self, Which},
+    task_events,
+};
 use kernel::{
     new_mutex,
     prelude::*,
     sync::{
         atomic::{Atomic, Relaxed},
+        lock::{mutex::MutexBackend, Guard},
         Arc, Mutex,
     },
 };
@@ -20,7 +25,11 @@ use kernel::{
 pub(super) const INTERVAL_MS: u32 = 2000;
 
 struct State {
-    listener: Option<Listener<Registry>>,
+    // For marks.
+    tasks: Option<task_events::Listener<Registry>>,
+    counting: Option<reclaim_events::Listener<Tally>>,
+    // For marks, and for devices that are served.
+    watch: Option<reclaim_events::Listener<Tally>>,
     // Nothing was there to look after the last time.
     idle: bool,
 }
@@ -29,6 +38,7 @@ struct State {
 #[pin_data]
 pub(super) struct Probes {
     registry: Arc<Registry>,
+    tally: Arc<Tally>,
     #[pin]
     state: Mutex<State>,
     // Commands that are about to need them.
@@ -46,13 +56,16 @@ impl Drop for Needed<'_> {
 }
 
 impl Probes {
-    pub(super) fn new(registry: Arc<Registry>) -> Result<Arc<Self>> {
+    pub(super) fn new(registry: Arc<Registry>, tally: Arc<Tally>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 registry,
+                tally,
                 state <- new_mutex!(
                     State {
-                        listener: None,
+                        tasks: None,
+                        counting: None,
+                        watch: None,
                         idle: false,
                     },
                     "Probes::state"
@@ -63,35 +76,57 @@ impl Probes {
         )
     }
 
-    /// Sees to it that threads are looked after as they come and go. Returns also whether that is
-    /// new.
+    /// Sees to it that threads are looked after as they come and go, and counted.
     ///
     /// # Errors
     ///
     /// `ENODEV` where the kernel has no tracepoints, `ENOMEM`.
-    pub(super) fn need(&self) -> Result<(Needed<'_>, bool)> {
+    pub(super) fn need_for_marks(&self) -> Result<Needed<'_>> {
+        let (needed, mut state) = self.need_watch()?;
+        if state.counting.is_none() {
+            let tally = self.tally.clone();
+            state.counting = Some(reclaim_events::Listener::new(tally, Which::Others)?);
+        }
+        if state.tasks.is_none() {
+            state.tasks = Some(task_events::Listener::new(self.registry.clone())?);
+        }
+        Ok(needed)
+    }
+
+    /// Sees to it that threads are seen that enter reclaim.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub(super) fn need_for_devices(&self) -> Result<Needed<'_>> {
+        Ok(self.need_watch()?.0)
+    }
+
+    fn need_watch(&self) -> Result<(Needed<'_>, Guard<'_, State, MutexBackend>)> {
         let mut state = self.state.lock();
         // Relaxed: under the lock, as where it is read.
         self.users.fetch_add(1, Relaxed);
         let needed = Needed(self);
-        let is_new = state.listener.is_none();
-        if is_new {
-            state.listener = Some(Listener::new(self.registry.clone())?);
-        }
         state.idle = false;
-        Ok((needed, is_new))
+        if state.watch.is_none() {
+            let tally = self.tally.clone();
+            state.watch = Some(reclaim_events::Listener::new(tally, Which::Begins)?);
+        }
+        Ok((needed, state))
     }
 
-    /// Whether they are registered.
+    /// Whether those for marks are registered.
     pub(super) fn are_on(&self) -> bool {
-        self.state.lock().listener.is_some()
+        self.state.lock().tasks.is_some()
     }
 
     /// Leaves them, whatever there is.
     pub(super) fn stop(&self) {
-        let listener = self.state.lock().listener.take();
-        // Waits for grace periods.
-        drop(listener);
+        let mut state = self.state.lock();
+        // Each waits for grace periods.
+        state.tasks = None;
+        state.counting = None;
+        state.watch = None;
     }
 }
 
@@ -100,7 +135,8 @@ impl later::Run for Probes {
     fn run(&self) -> bool {
         let mut state = self.state.lock();
         // Relaxed: who adds one holds the lock, and has added a mark before it is taken off.
-        if self.users.load(Relaxed) > 0 || !self.registry.is_empty() {
+        let in_use = self.users.load(Relaxed) > 0;
+        if in_use || !self.registry.is_empty() {
             state.idle = false;
             return true;
         }
@@ -108,7 +144,11 @@ impl later::Run for Probes {
             state.idle = true;
             return true;
         }
-        state.listener = None;
-        false
+        state.tasks = None;
+        state.counting = None;
+        if self.tally.serves_none() {
+            state.watch = None;
+        }
+        state.watch.is_some()
     }
 }

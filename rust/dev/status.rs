@@ -7,7 +7,11 @@ use super::{
     marks::{FileId, Registry, Viewer},
     user, Shared,
 };
-use crate::kapi::{debugfs, pid, task::Flags, thread};
+use crate::kapi::{
+    debugfs, pid,
+    task::{self, Flags},
+    thread,
+};
 use kernel::{
     fmt,
     prelude::*,
@@ -146,6 +150,9 @@ pub(super) fn status(shared: &Shared, arg: usize, size: usize) -> Result<isize> 
     s.cursor = cursor.into_raw();
     s.count = filled;
     s.missed = shared.registry.missed();
+    if task::is_sys_resource() {
+        s.unmarked = shared.tally.unmarked();
+    }
     user::write_struct(arg, size, &status)?;
     isize::try_from(filled).map_err(|_| EOVERFLOW)
 }
@@ -225,10 +232,19 @@ impl debugfs::Show for Flushers {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let probes = if self.0.probes.are_on() { "on" } else { "off" };
         let missed = self.0.registry.missed();
-        writeln!(f, "# probes {probes} missed {missed}")?;
-        writeln!(
-            f,
-            "# tid tgid uid scopes mark how flags by_pid by_uid by_comm since_ns comm"
+        let unmarked = self.0.tally.unmarked();
+        writeln!(f, "# probes {probes} missed {missed} unmarked {unmarked}")?;
+        let mut result = Ok(());
+        self.0.tally.for_each_service(None, |service| {
+            let (major, minor) = service.device;
+            let process = service.setter.number();
+            result =
+                result.and_then(|()| writeln!(f, "# serves {major}:{minor} process {process}"));
+        });
+        result?;
+        f.write_str(
+            "# tid tgid uid scopes mark how flags by_pid by_uid by_comm since_ns \
+             reclaims reclaim_ns constrained pauses pause_ns comm\n",
         )?;
         for (_, task) in Threads::from(0) {
             let mut result = Ok(());
@@ -250,7 +266,7 @@ fn line(f: &mut fmt::Formatter<'_>, entry: &Entry) -> fmt::Result {
         _ => "delegated",
     };
     f.write_fmt(fmt!(
-        "{} {} {} {} {} {how} {:#x} {} {} {} {} {}\n",
+        "{} {} {} {} {} {how} {:#x} {} {} {} {} {} {} {} {} {} {}\n",
         e.tid,
         e.tgid,
         e.uid,
@@ -262,20 +278,32 @@ fn line(f: &mut fmt::Formatter<'_>, entry: &Entry) -> fmt::Result {
         e.by_uid as i32,
         Plain(&e.by_comm),
         e.since_ns,
+        e.reclaims,
+        e.reclaim_ns,
+        e.constrained,
+        e.pauses,
+        e.pause_ns,
         Plain(&e.comm)
     ))
 }
 
 /// What `/proc/PID/fdinfo/FD` says of an open file.
-pub(super) fn show_file(registry: &Registry, file: FileId, m: &SeqFile) {
-    registry.for_each_of_file(file, |task, scopes: Option<Flags>| {
-        let (tid, _) = thread::numbers(task);
-        match scopes {
-            Some(scopes) => {
-                let names = Names(abi::scopes_from_flags(scopes));
-                seq_print!(m, "memscope-hold:\t{tid} {names}\n");
-            }
-            None => seq_print!(m, "memscope-suspended:\t{tid}\n"),
-        }
+pub(super) fn show_file(shared: &Shared, file: FileId, m: &SeqFile) {
+    shared.tally.for_each_service(Some(file), |service| {
+        let (major, minor) = service.device;
+        let process = service.setter.number();
+        seq_print!(m, "memscope-serves:\t{major}:{minor} process {process}\n");
     });
+    shared
+        .registry
+        .for_each_of_file(file, |task, scopes: Option<Flags>| {
+            let (tid, _) = thread::numbers(task);
+            match scopes {
+                Some(scopes) => {
+                    let names = Names(abi::scopes_from_flags(scopes));
+                    seq_print!(m, "memscope-hold:\t{tid} {names}\n");
+                }
+                None => seq_print!(m, "memscope-suspended:\t{tid}\n"),
+            }
+        });
 }

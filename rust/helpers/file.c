@@ -62,6 +62,16 @@ void memscope_helper_end_write(struct file *file, bool write)
 		file_end_write(file);
 }
 
+/* static inlines in linux/fs.h, macros in linux/kdev_t.h */
+bool memscope_helper_block_number(struct file *file, unsigned int *major, unsigned int *minor)
+{
+	struct inode *inode = file_inode(file);
+
+	*major = imajor(inode);
+	*minor = iminor(inode);
+	return S_ISBLK(inode->i_mode);
+}
+
 /* static inlines in linux/fsnotify.h */
 void memscope_helper_notify_io(struct file *file, bool write)
 {

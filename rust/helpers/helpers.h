@@ -6,6 +6,7 @@
 #ifndef _MEMSCOPE_HELPERS_H
 #define _MEMSCOPE_HELPERS_H
 
+#include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/sched.h>
 #include <linux/uio.h>
@@ -38,7 +39,25 @@ void memscope_helper_module_put(void);
 void memscope_helper_smp_mb(void);
 struct pid *memscope_helper_pidfd_pid(struct file *file);
 
+void memscope_helper_warn_unmarked(unsigned int major, unsigned int minor, bool io, bool fs);
+bool memscope_helper_in_task(void);
+
+/* trace.c: bodies are in rust/kapi/reclaim_events.rs */
+struct bdi_writeback;
+struct dirty_throttle_control;
+struct mem_cgroup;
+void memscope_probe_reclaim_begin(void *data, gfp_t gfp, int order, struct mem_cgroup *memcg);
+void memscope_probe_reclaim_end(void *data, unsigned long reclaimed, struct mem_cgroup *memcg);
+void memscope_probe_page_alloc(void *data, struct page *page, unsigned int order, gfp_t gfp,
+			       int migratetype);
+void memscope_probe_balance_dirty_pages(void *data, struct bdi_writeback *wb,
+					struct dirty_throttle_control *dtc,
+					unsigned long dirty_ratelimit, unsigned long task_ratelimit,
+					unsigned long dirtied, unsigned long period, long pause,
+					unsigned long start);
+
 /* file.c */
+bool memscope_helper_block_number(struct file *file, unsigned int *major, unsigned int *minor);
 void memscope_helper_lock_pos(struct file *file);
 void memscope_helper_unlock_pos(struct file *file);
 void memscope_helper_account_io(ssize_t bytes, bool write);

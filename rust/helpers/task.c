@@ -28,6 +28,20 @@ void memscope_helper_task_comm(char *name, struct task_struct *task)
 	strscpy_pad(name, task->comm, TASK_COMM_LEN);
 }
 
+/* macro in linux/printk.h: at most 10 lines in 5 seconds */
+void memscope_helper_warn_unmarked(unsigned int major, unsigned int minor, bool io, bool fs)
+{
+	pr_warn_ratelimited("memscope: %s[%d] serves block device %u:%u, is not marked, and reclaims memory with%s%s%s allowed\n",
+			    current->comm, task_pid_nr(current), major, minor, io ? " I/O" : "",
+			    io && fs ? " and" : "", fs ? " filesystems" : "");
+}
+
+/* macro in linux/preempt.h */
+bool memscope_helper_in_task(void)
+{
+	return in_task();
+}
+
 /* macro in linux/rculist.h */
 struct task_struct *memscope_helper_first_thread(struct task_struct *task)
 {

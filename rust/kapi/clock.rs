@@ -12,3 +12,9 @@ pub(crate) fn boottime_ns() -> u64 {
     let now = unsafe { bindings::ktime_get_with_offset(bindings::tk_offsets_TK_OFFS_BOOT) };
     now.unsigned_abs()
 }
+
+/// `CLOCK_MONOTONIC` in nanoseconds, in any context.
+pub(crate) fn monotonic_ns() -> u64 {
+    // SAFETY: May be called in any context.
+    unsafe { bindings::ktime_get_mono_fast_ns() }
+}

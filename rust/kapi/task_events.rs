@@ -33,7 +33,7 @@ pub(crate) trait TaskEvents: Send + Sync + 'static {
 /// # Invariants
 ///
 /// `probe` with `data` is registered at `tracepoint`, a tracepoint of the kernel itself.
-struct Probe {
+pub(super) struct Probe {
     tracepoint: *mut bindings::tracepoint,
     probe: *mut c_void,
     data: *mut c_void,
@@ -48,8 +48,12 @@ impl Probe {
     /// # Safety
     ///
     /// `probe` has the signature of the tracepoint `name`, after a first argument `data` which it
-    /// may be called with until a grace period after this has been dropped.
-    unsafe fn register(name: &CStr, probe: *mut c_void, data: *mut c_void) -> Result<Self> {
+    /// may be called with until `tracepoint_synchronize_unregister()`, after this was dropped.
+    pub(super) unsafe fn register(
+        name: &CStr,
+        probe: *mut c_void,
+        data: *mut c_void,
+    ) -> Result<Self> {
         let tracepoint = find(name).ok_or(ENODEV)?;
         // SAFETY: A tracepoint of the kernel, and by this function's contract a probe for it.
         to_result(unsafe { bindings::tracepoint_probe_register(tracepoint, probe, data) })?;

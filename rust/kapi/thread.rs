@@ -31,6 +31,24 @@ pub(crate) fn current_key() -> usize {
     key(current!())
 }
 
+/// Whether the current task is running, not an interrupt of it.
+pub(crate) fn is_in_task() -> bool {
+    // SAFETY: May be called anywhere.
+    unsafe { own::memscope_helper_in_task() }
+}
+
+/// The [`Process::key`] of the current process.
+pub(crate) fn current_process_key() -> usize {
+    // SAFETY: The current task exists while it runs.
+    unsafe { (*Task::current_raw()).signal as usize }
+}
+
+/// Logs, now and then, that the current task serves the device and reclaims without a scope.
+pub(crate) fn warn_unmarked(major: u32, minor: u32, io: bool, fs: bool) {
+    // SAFETY: Prints in any context.
+    unsafe { own::memscope_helper_warn_unmarked(major, minor, io, fs) };
+}
+
 /// Why a thread has not run what was queued for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Busy {
@@ -150,6 +168,17 @@ impl Process {
     /// The process of the current task.
     pub(crate) fn current() -> Self {
         Self(current_task())
+    }
+
+    /// A number that no other process has while this exists.
+    pub(crate) fn key(&self) -> usize {
+        // SAFETY: The task is valid, and keeps its `signal`, which never changes.
+        unsafe { (*self.0.as_ptr()).signal as usize }
+    }
+
+    /// Its number in the pid namespace of the current task; 0 if it has none there, or has ended.
+    pub(crate) fn number(&self) -> u32 {
+        numbers(&self.0).1
     }
 
     /// Whether `task` is a thread of it.

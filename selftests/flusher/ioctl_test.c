@@ -254,7 +254,8 @@ TEST_F(dev, features)
 	EXPECT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_GET_FEATURES, (unsigned long)&mask));
 	EXPECT_EQ(MEMSCOPE_FEATURE_IO_FLUSHER | MEMSCOPE_FEATURE_SCOPES |
 		  MEMSCOPE_FEATURE_MARK | MEMSCOPE_FEATURE_SUSPEND | MEMSCOPE_FEATURE_CALL |
-		  MEMSCOPE_FEATURE_STATUS | MEMSCOPE_FEATURE_DELEGATE, mask);
+		  MEMSCOPE_FEATURE_STATUS | MEMSCOPE_FEATURE_DELEGATE |
+		  MEMSCOPE_FEATURE_ACCOUNTING | MEMSCOPE_FEATURE_REGISTER, mask);
 
 	memset(unaligned, 0x5a, sizeof(unaligned));
 	EXPECT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_GET_FEATURES,
@@ -301,6 +302,7 @@ TEST_F(dev, features_bad_pointer)
 /* Those whose struct may grow take any size. */
 static const unsigned int growing[] = {
 	MEMSCOPE_IOC_MARK, MEMSCOPE_IOC_CALL, MEMSCOPE_IOC_STATUS, MEMSCOPE_IOC_DELEGATE,
+	MEMSCOPE_IOC_REGISTER,
 };
 
 static bool known(unsigned int cmd)

@@ -456,7 +456,7 @@ TEST_F(status, debugfs)
 	EXPECT_EQ(0400, st.st_mode & 0777);
 	ASSERT_EQ(0, hold(self->fd, NOIO | NOFS));
 	ASSERT_LT(0, read_file(FLUSHERS, text, sizeof(text)));
-	EXPECT_NE(NULL, strstr(text, "# probes on missed 0"));
+	EXPECT_NE(NULL, strstr(text, "# probes on missed 0 unmarked "));
 	snprintf(line, sizeof(line), "\n%d %d 0 noio,nofs noio,nofs hold ", SELF, getpid());
 	EXPECT_NE(NULL, strstr(text, line)) {
 		TH_LOG("%s", text);

@@ -448,8 +448,8 @@ struct memscope_entry {
  * @reserved: in: 0
  * @missed: in: 0; out: how many new threads did not get what they should have
  *	inherited, for want of memory, since the module was loaded
- * @unmarked: in: 0; out: how often a thread without scopes of a process that
- *	serves a device (%MEMSCOPE_IOC_REGISTER) has entered reclaim with I/O or
+ * @unmarked: in: 0; out: how often an unmarked thread of a process that serves a
+ *	device (%MEMSCOPE_IOC_REGISTER) has entered reclaim with I/O or
  *	filesystems allowed. 0 without the capability
  */
 struct memscope_status {
@@ -604,8 +604,8 @@ struct memscope_register {
  * The argument points to a &struct memscope_register; the number carries its
  * size. A larger struct is taken where what is beyond this module's is zero.
  *
- * When a thread of the process that has no scope then enters direct reclaim with
- * I/O or filesystems allowed, the kernel logs a line (not more than 10 in 5
+ * When a thread of the process that MARK has not marked then enters direct reclaim
+ * with I/O or filesystems allowed, the kernel logs a line (not more than 10 in 5
  * seconds) with the thread and the device. Marks nobody. Ends when the process
  * closes its last descriptor of the file, as a hold does; a child does not have
  * it.

@@ -4,10 +4,12 @@
 
 use super::{
     super::abi::{MAX_PER_TASK, SCOPES},
+    super::tally::Counters,
     Origin, Registry,
 };
 use crate::kapi::{
     task::{self, Flags},
+    task_map::{Room, Slot},
     task_work::{Notify, Work},
     thread::{self, Process},
 };
@@ -55,6 +57,7 @@ pub(super) struct Suspension {
 pub(super) struct Record {
     pub(super) task: ARef<Task>,
     pub(super) work: Arc<Work<Registry>>,
+    pub(super) counters: Slot<Counters>,
     pub(super) holds: KVec<Hold>,
     pub(super) suspensions: KVec<Suspension>,
     // Set by memscope because of `holds`, and not there otherwise.
@@ -241,6 +244,7 @@ impl Record {
 pub(super) struct Spare {
     pub(super) node: RBTreeNodeReservation<usize, Record>,
     pub(super) work: Arc<Work<Registry>>,
+    pub(super) room: Room<Counters>,
 }
 
 impl Spare {
@@ -248,13 +252,16 @@ impl Spare {
         Ok(Self {
             node: RBTreeNodeReservation::new(flags)?,
             work: Work::new(registry.clone(), flags)?,
+            room: Room::new(Counters::new(), flags)?,
         })
     }
 
     pub(super) fn into_node(self, task: ARef<Task>) -> RBTreeNode<usize, Record> {
         let key = thread::key(&task);
+        let map = self.work.context().tally.threads.clone();
         let record = Record {
             task,
+            counters: Slot::new(map, self.room, key),
             work: self.work,
             holds: KVec::new(),
             suspensions: KVec::new(),

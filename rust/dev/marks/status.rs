@@ -12,7 +12,10 @@ use crate::kapi::{
     task::{self, Flags},
     thread,
 };
-use kernel::task::{Kuid, Task};
+use kernel::{
+    sync::atomic::Relaxed,
+    task::{Kuid, Task},
+};
 
 /// What the current task may see.
 pub(in crate::dev) enum Viewer {
@@ -90,6 +93,17 @@ impl Registry {
             }
             if record.is_suspended() {
                 entry.flags |= abi::ENTRY_SUSPENDED;
+            }
+            entry.flags |= abi::ENTRY_COUNTED;
+            let counters = &record.counters;
+            for (out, count) in [
+                (&mut entry.reclaims, &counters.reclaims),
+                (&mut entry.reclaim_ns, &counters.reclaim_ns),
+                (&mut entry.constrained, &counters.constrained),
+                (&mut entry.pauses, &counters.pauses),
+                (&mut entry.pause_ns, &counters.pause_ns),
+            ] {
+                *out = count.load(Relaxed);
             }
             own = record.peek_own();
             if let Some(mark) = &record.mark {
