@@ -2,7 +2,7 @@
 
 //! The crate against the loaded module: needs root, `/dev/memscope`, and `--test-threads=1`.
 
-use memscope::{current, Client, Device, ErrorKind, Features, Mark, Position, Scopes};
+use memscope::{current, Client, Delegation, Device, ErrorKind, Mark, Position, Scopes};
 use rustix::process::{pidfd_open, Pid, PidfdFlags};
 use std::{
     fs::File,
@@ -147,12 +147,6 @@ fn other_devices_are_refused() {
 #[test]
 fn single_calls() {
     let device = device();
-    if !device.features().unwrap().contains(Features::CALL) {
-        let file = File::open("/dev/zero").unwrap();
-        let error = device.fsync(Scopes::NOIO, &file, false).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
-        return;
-    }
     let before = current().unwrap();
     let path = std::env::temp_dir().join(format!("memscope-call.{}", std::process::id()));
     let file = File::options()
@@ -220,10 +214,6 @@ fn single_calls() {
 #[test]
 fn status_lists_the_marked() {
     let device = device();
-    if !device.features().unwrap().contains(Features::STATUS) {
-        assert_eq!(device.status().unwrap_err().kind(), ErrorKind::Unsupported);
-        return;
-    }
     let tid = rustix::thread::gettid()
         .as_raw_nonzero()
         .get()
@@ -242,4 +232,26 @@ fn status_lists_the_marked() {
     assert!(entry.scopes.contains(Scopes::IO_FLUSHER));
     device.set_scopes(Scopes::empty()).unwrap();
     assert!(mine().is_none());
+}
+
+/// A delegated file marks who has it, by a hold out of its set and in no other way, until it is
+/// revoked.
+#[test]
+fn delegated_files() {
+    let device = device();
+    let copy = Device::from_fd(device.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    device
+        .delegate(&Delegation::new(Scopes::FS_FLUSHER))
+        .unwrap();
+    let wider = device.mark(&Mark::thread(Scopes::NOFS)).unwrap_err();
+    assert_eq!(wider.kind(), ErrorKind::NoPermission, "{wider}");
+    let hold = copy.hold(&Mark::thread(Scopes::NOFS)).unwrap();
+    assert_eq!(current().unwrap(), Scopes::NOFS);
+    device.revoke().unwrap();
+    assert_eq!(current().unwrap(), Scopes::empty());
+    let revoked = device.suspend().unwrap_err();
+    assert_eq!(revoked.kind(), ErrorKind::Revoked, "{revoked}");
+    drop(hold);
+    let again = device.delegate(&Delegation::new(Scopes::NOFS)).unwrap_err();
+    assert_eq!(again.raw_os_error(), Some(16), "{again}");
 }
