@@ -92,12 +92,14 @@ fn became_dirty(table: &Table, buffer: &Entry) {
 
 /// Moves buffers whose write has ended out of the queue of writes, looking at some of the oldest.
 ///
-/// The others keep their order, which who waits for all writes up to some number relies on.
-pub(crate) fn sweep(locked: &Locked<'_>) {
+/// The others keep their order, which who waits for all writes up to some number relies on. Returns
+/// whether one of them was made dirty again meanwhile.
+pub(crate) fn sweep(locked: &Locked<'_>) -> bool {
+    let mut again = false;
     let mut next = locked.first(WRITING);
     for _ in 0..LOCK_STEPS {
         let Some(buffer) = next else {
-            return;
+            break;
         };
         next = locked.after(buffer);
         let now = buffer.snapshot();
@@ -105,6 +107,7 @@ pub(crate) fn sweep(locked: &Locked<'_>) {
             continue;
         }
         let to = if now.has(hold::DIRTY) {
+            again = true;
             DIRTY
         } else if now.has(hold::REFERENCED) {
             MAIN
@@ -113,6 +116,7 @@ pub(crate) fn sweep(locked: &Locked<'_>) {
         };
         locked.move_to(buffer, to);
     }
+    again
 }
 
 /// Which dirty buffers a writer takes.
@@ -301,7 +305,10 @@ fn take_run<'t>(table: &'t Table, which: Which, left: &mut usize) -> Option<Take
 fn write(table: &Table, which: Which, blocks: usize, op: Op) -> usize {
     let shared = &table.shared;
     let mut written = 0usize;
-    let mut left = table.queue_len(DIRTY);
+    // Those whose write has ended may be dirty again, and are then swept to the others.
+    let mut left = table
+        .queue_len(DIRTY)
+        .saturating_add(table.queue_len(WRITING));
     bio::with_plug(|| {
         while written < blocks {
             let (batch, taken) = match take_run(table, which, &mut left) {
@@ -346,7 +353,8 @@ pub(crate) fn write_all(table: &Table) {
     write(table, Which::Flush { epoch }, usize::MAX, Op::Write);
 }
 
-/// Waits for the oldest write that is in flight. Returns false if there is none.
+/// Waits for the oldest write that is in flight. Returns false if there is none, and no dirty buffer came
+/// of one that has ended.
 pub(crate) fn wait_one(table: &Table) -> bool {
     wait_write(table, u64::MAX)
 }
@@ -356,7 +364,9 @@ fn wait_write(table: &Table, last: u64) -> bool {
         let locked = table.lock();
         let mut more = locked.len(WRITING);
         loop {
-            sweep(&locked);
+            if sweep(&locked) {
+                return true;
+            }
             let Some(buffer) = locked.first(WRITING) else {
                 return false;
             };
