@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The machine is suspended in mid-I/O. Rule: after the resume all goes on, what
+ * is read is what was written, and the hold is what it was.
+ *
+ * The kernel's own test mode (/sys/power/pm_test) does everything but turn the
+ * machine off, from which an emulated one may not wake.
+ *
+ * selftest: timeout=240 memory=1G disk=64M
+ */
+#include "kselftest_harness.h"
+
+#include <stdatomic.h>
+#include <sys/prctl.h>
+
+#include "../flusher5/mark.h"
+
+#define BYTES 65536
+#define STRESS "stress dev=/dev/ram0 dev=/dev/ram1 clients=3 threads=2 ops=60000 timeout=200"
+#define CONTROL "/sys/kernel/debug/bufio_test_memscope/"
+
+static struct shared {
+	atomic_ulong done;
+	atomic_bool stop;
+} *shared;
+
+static int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* In a hold, writes to the disk and reads again until it is told to stop. */
+static int daemon_body(void)
+{
+	int dev = open_device(), disk = open("/dev/vda", O_RDWR | O_DIRECT | O_CLOEXEC);
+	unsigned char *out, *in;
+	unsigned int i;
+
+	if (dev < 0 || disk < 0 || hold(dev, MEMSCOPE_IO_FLUSHER) ||
+	    posix_memalign((void **)&out, BYTES, BYTES) || posix_memalign((void **)&in, BYTES, BYTES))
+		return 1;
+	for (i = 0; !atomic_load(&shared->stop); i++) {
+		memset(out, i % 251, BYTES);
+		if (pwrite(disk, out, BYTES, i % 512 * BYTES) != BYTES ||
+		    pread(disk, in, BYTES, i % 512 * BYTES) != BYTES || memcmp(in, out, BYTES))
+			return 2;
+		atomic_fetch_add(&shared->done, 1);
+	}
+	return task_scopes() == MEMSCOPE_IO_FLUSHER && prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) == 1 ?
+		0 : 3;
+}
+
+/* Until the daemon has done more than it had. */
+static bool goes_on(void)
+{
+	unsigned long before = atomic_load(&shared->done);
+	int i;
+
+	for (i = 0; i < 6000 && atomic_load(&shared->done) < before + 3; i++)
+		sleep_ms(10);
+	return atomic_load(&shared->done) >= before + 3;
+}
+
+/* A case of the bufio tests: contents against a shadow copy; ends when it has done that many. */
+static int stress(void)
+{
+	static char result[1 << 16];
+	int fd;
+
+	if (write_text(CONTROL "run", STRESS))
+		return 1;
+	fd = open(CONTROL "result", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, result, sizeof(result) - 1) <= 0)
+		return 2;
+	if (!strstr(result, "end stress") || strstr(result, "\nerr "))
+		return 3;
+	/* Every row: name, got, wanted, verdict. */
+	for (char *row = strstr(result, "row "); row; row = strstr(row + 1, "\nrow ")) {
+		char verdict[16] = "";
+
+		if (sscanf(row + (*row == '\n'), "row %*s %*s %*s %15s", verdict) != 1 ||
+		    strcmp(verdict, "ok"))
+			return 4;
+	}
+	return 0;
+}
+
+FIXTURE(suspend) {
+	int unused;
+};
+
+FIXTURE_SETUP(suspend)
+{
+	char path[4096];
+
+	ASSERT_EQ(0, system("modprobe -a dm-mod dm-bufio && modprobe brd rd_nr=2 rd_size=98304"));
+	snprintf(path, sizeof(path), "insmod %s/ext/bufio/memscope_bufio_test.ko",
+		 getenv("MEMSCOPE_BUILD"));
+	ASSERT_EQ(0, system(path));
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		      -1, 0);
+	ASSERT_NE(MAP_FAILED, shared);
+	ASSERT_EQ(0, write_text("/sys/module/suspend/parameters/pm_test_delay", "1"));
+}
+
+FIXTURE_TEARDOWN(suspend)
+{
+	write_text("/sys/power/pm_test", "none");
+	EXPECT_EQ(0, system("rmmod memscope_bufio_test brd"));
+}
+
+/* How far: tasks frozen; devices too; CPUs offline and the core suspended as well. */
+FIXTURE_VARIANT(suspend) {
+	const char *level;
+};
+
+FIXTURE_VARIANT_ADD(suspend, freezer) { "freezer" };
+FIXTURE_VARIANT_ADD(suspend, devices) { "devices" };
+FIXTURE_VARIANT_ADD(suspend, core) { "core" };
+
+TEST_F_TIMEOUT(suspend, in_mid_io, 1500)
+{
+	pid_t daemon, stresser;
+	int i, status;
+
+	daemon = fork();
+	if (!daemon) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(daemon_body());
+	}
+	stresser = fork();
+	if (!stresser) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(stress());
+	}
+	ASSERT_TRUE(goes_on());
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, write_text("/sys/power/pm_test", variant->level));
+		EXPECT_EQ(0, write_text("/sys/power/state", "mem"));
+		EXPECT_TRUE(goes_on());
+	}
+	atomic_store(&shared->stop, true);
+	ASSERT_EQ(daemon, waitpid(daemon, &status, 0));
+	EXPECT_EQ(0, status);
+	ASSERT_EQ(stresser, waitpid(stresser, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
+TEST_HARNESS_MAIN
