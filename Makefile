@@ -98,6 +98,12 @@ ext: all
 tools:
 	@$(TOP)/scripts/tools
 
+deb:
+	@$(TOP)/scripts/deb
+
+check-deb: setup
+	@$(TOP)/scripts/check-deb
+
 demo: all
 	@$(TOP)/scripts/demo
 
@@ -141,6 +147,9 @@ help:
 	@echo 'make tools            the command memscope and what belongs to it, in build/tools/'
 	@echo 'make check-mutants    whether the tests notice what selftests/mutants/ breaks'
 	@echo 'make check-dm         the kernel'"'"'s device-mapper targets on dm-bufio and on memscope-dm-bufio'
+	@echo 'make deb              Debian packages of it and of the module (DKMS), in build/deb/'
+	@echo 'make check-deb        they are installed, used, upgraded and removed in a clean Debian'
+	@echo '                      (10 minutes, needs the mirror)'
 	@echo 'make                  the module, build/$(NAME)/memscope.ko'
 	@echo 'make KDIR=DIR [LLVM=1]  the module for the kernel tree DIR, with this machine'"'"'s tools'
 	@echo 'make ext M=DIR        the C module in DIR, against memscope'"'"'s headers and symbols;'
