@@ -3,7 +3,7 @@
  * The sanitizer kernel reports each kind of bug that it is there for, so that a
  * clean log of the other tests on it means something.
  *
- * selftest: timeout=60 kernel=sanitize alone=yes log=own
+ * selftest: timeout=120 kernel=sanitize alone=yes log=own
  */
 #include "kselftest_harness.h"
 
@@ -124,14 +124,14 @@ FIXTURE_TEARDOWN(slow)
 	close(self->log);
 }
 
-TEST_F_TIMEOUT(slow, hung_task_is_reported, 60)
+TEST_F_TIMEOUT(slow, hung_task_is_reported, 600)
 {
 	ASSERT_EQ(0, write_text("/proc/sys/kernel/hung_task_timeout_secs", "2"));
 	ASSERT_EQ(-ECANCELED, commit("hung_task"));
 	EXPECT_TRUE(has(self->log, "blocked for more than"));
 }
 
-TEST_F_TIMEOUT(slow, leak_is_reported, 60)
+TEST_F_TIMEOUT(slow, leak_is_reported, 600)
 {
 	static const char file[] = "/sys/kernel/debug/kmemleak";
 	int fd, status;

@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Calls each function of memscope-bufio.h in the task that asks for it, so that
+ * fail-nth, which counts a task's own allocations, reaches it: /dev/bufio_faults,
+ * on the block device of its parameter. An operation is prepared and judged without faults, by ioctls of
+ * their own: BUFIO_FAULTS_PREPARE, _ACT, _JUDGE.
+ */
+#include <linux/blkdev.h>
+#include <linux/completion.h>
+#include <linux/memscope-bufio.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/string.h>
+
+#include "bufio_faults.h"
+
+#define BLOCK_BYTES	4096
+#define BLOCKS		64
+/* Those that an operation changes, and their neighbour, which none may touch. */
+#define BLOCK		5
+#define OTHER		40
+
+static char *device = "/dev/ram0";
+module_param(device, charp, 0444);
+MODULE_PARM_DESC(device, "the block device");
+
+static struct state {
+	struct file *file;
+	struct memscope_bufio_client *client;
+	struct memscope_buffer *buffer;
+	struct completion done;
+	int read_error;
+	int acted;		/* what the operation returned */
+	u8 want;		/* what BLOCK has to hold in the end */
+} s;
+
+static DEFINE_MUTEX(lock);
+
+static u8 first_byte(unsigned int block)
+{
+	return 0x40 + block;
+}
+
+static int hold_read(void *p)
+{
+	return IS_ERR(p) ? PTR_ERR(p) : p ? 0 : -ENOENT;
+}
+
+static void let_go(void)
+{
+	if (s.buffer)
+		memscope_bufio_release(s.buffer);
+	s.buffer = NULL;
+}
+
+static int change(u8 value)
+{
+	struct memscope_buffer *b;
+	void *p = memscope_bufio_read(s.client, BLOCK, &b);
+
+	if (IS_ERR(p))
+		return PTR_ERR(p);
+	memset(p, value, BLOCK_BYTES);
+	memscope_bufio_mark_buffer_dirty(b);
+	memscope_bufio_release(b);
+	s.want = value;
+	return 0;
+}
+
+/* --- the operations: 0, or an error that the caller is told ---------------------- */
+
+static int op_create(void)
+{
+	int ret;
+
+	s.client = memscope_bufio_client_create(file_bdev(s.file), BLOCK_BYTES, 1, 16, NULL,
+						NULL, 0);
+	ret = PTR_ERR_OR_ZERO(s.client);
+	if (ret)
+		s.client = NULL;
+	return ret;
+}
+
+static int op_destroy(void)
+{
+	memscope_bufio_client_destroy(s.client);
+	s.client = NULL;
+	return 0;
+}
+
+static int op_reset(void)
+{
+	memscope_bufio_client_reset(s.client);
+	return 0;
+}
+
+static int op_set_sector_offset(void)
+{
+	memscope_bufio_set_sector_offset(s.client, 8);
+	memscope_bufio_set_sector_offset(s.client, 0);
+	return 0;
+}
+
+static int op_read(void)
+{
+	return hold_read(memscope_bufio_read(s.client, BLOCK, &s.buffer));
+}
+
+static int op_read_with_ioprio(void)
+{
+	return hold_read(memscope_bufio_read_with_ioprio(s.client, BLOCK, &s.buffer, 0));
+}
+
+static int op_get(void)
+{
+	return hold_read(memscope_bufio_get(s.client, BLOCK, &s.buffer));
+}
+
+static int op_new(void)
+{
+	return hold_read(memscope_bufio_new(s.client, BLOCK, &s.buffer));
+}
+
+static int op_prefetch(void)
+{
+	memscope_bufio_prefetch(s.client, 0, BLOCKS / 2);
+	return 0;
+}
+
+static int op_prefetch_with_ioprio(void)
+{
+	memscope_bufio_prefetch_with_ioprio(s.client, 0, BLOCKS / 2, 0);
+	return 0;
+}
+
+static int op_release(void)
+{
+	let_go();
+	return 0;
+}
+
+static int op_mark_buffer_dirty(void)
+{
+	memset(memscope_bufio_get_block_data(s.buffer), 0xd1, BLOCK_BYTES);
+	memscope_bufio_mark_buffer_dirty(s.buffer);
+	s.want = 0xd1;
+	return 0;
+}
+
+static int op_mark_partial_buffer_dirty(void)
+{
+	memset(memscope_bufio_get_block_data(s.buffer), 0xd2, BLOCK_BYTES);
+	memscope_bufio_mark_partial_buffer_dirty(s.buffer, 0, BLOCK_BYTES);
+	s.want = 0xd2;
+	return 0;
+}
+
+static int op_write_dirty_buffers_async(void)
+{
+	memscope_bufio_write_dirty_buffers_async(s.client);
+	return 0;
+}
+
+static int op_write_dirty_buffers(void)
+{
+	return memscope_bufio_write_dirty_buffers(s.client);
+}
+
+static int op_issue_flush(void)
+{
+	return memscope_bufio_issue_flush(s.client);
+}
+
+static int op_issue_discard(void)
+{
+	return memscope_bufio_issue_discard(s.client, BLOCKS, 8);
+}
+
+static int op_forget(void)
+{
+	memscope_bufio_forget(s.client, BLOCK);
+	return 0;
+}
+
+static int op_forget_buffers(void)
+{
+	memscope_bufio_forget_buffers(s.client, 0, BLOCKS);
+	return 0;
+}
+
+static int op_set_minimum_buffers(void)
+{
+	memscope_bufio_set_minimum_buffers(s.client, 4);
+	return 0;
+}
+
+static int op_get_block_size(void)
+{
+	return memscope_bufio_get_block_size(s.client) == BLOCK_BYTES ? 0 : -EUCLEAN;
+}
+
+static int op_get_device_size(void)
+{
+	return memscope_bufio_get_device_size(s.client) >= BLOCKS ? 0 : -EUCLEAN;
+}
+
+static int op_get_dm_io_client(void)
+{
+	/* NULL where no device mapper has given it one. */
+	memscope_bufio_get_dm_io_client(s.client);
+	return 0;
+}
+
+static int op_get_block_number(void)
+{
+	return memscope_bufio_get_block_number(s.buffer) == BLOCK ? 0 : -EUCLEAN;
+}
+
+static int op_get_block_data(void)
+{
+	return *(u8 *)memscope_bufio_get_block_data(s.buffer) == first_byte(BLOCK) ? 0 : -EUCLEAN;
+}
+
+static int op_get_aux_data(void)
+{
+	return memscope_bufio_get_aux_data(s.buffer) ? 0 : -EUCLEAN;
+}
+
+static int op_get_client(void)
+{
+	return memscope_bufio_get_client(s.buffer) == s.client ? 0 : -EUCLEAN;
+}
+
+static void read_done(struct memscope_buffer *b, int error, void *context)
+{
+	s.buffer = b;
+	s.read_error = error;
+	complete(&s.done);
+}
+
+static int op_read_async(void)
+{
+	int ret;
+
+	reinit_completion(&s.done);
+	ret = memscope_bufio_read_async(s.client, BLOCK, 0, read_done, NULL);
+	if (ret)
+		return ret;
+	wait_for_completion(&s.done);
+	return s.read_error;
+}
+
+static int op_set_maximum_bytes(void)
+{
+	memscope_bufio_set_maximum_bytes(s.client, 1 << 20);
+	return 0;
+}
+
+enum { NOTHING, CLIENT, CACHED, HELD, DIRTY };
+
+static const struct op {
+	const char *name;
+	int needs;
+	int (*act)(void);
+} ops[] = {
+#define OP(name, needs)	{ #name, needs, op_##name }
+	OP(create, NOTHING),
+	OP(destroy, DIRTY),
+	OP(reset, DIRTY),
+	OP(set_sector_offset, CLIENT),
+	OP(read, CLIENT),
+	OP(read_with_ioprio, CLIENT),
+	OP(read_async, CLIENT),
+	OP(get, CACHED),
+	OP(new, CLIENT),
+	OP(prefetch, CLIENT),
+	OP(prefetch_with_ioprio, CLIENT),
+	OP(release, HELD),
+	OP(mark_buffer_dirty, HELD),
+	OP(mark_partial_buffer_dirty, HELD),
+	OP(write_dirty_buffers_async, DIRTY),
+	OP(write_dirty_buffers, DIRTY),
+	OP(issue_flush, CLIENT),
+	OP(issue_discard, CLIENT),
+	OP(forget, CACHED),
+	OP(forget_buffers, CACHED),
+	OP(set_minimum_buffers, CLIENT),
+	OP(get_block_size, CLIENT),
+	OP(get_device_size, CLIENT),
+	OP(get_dm_io_client, CLIENT),
+	OP(get_block_number, HELD),
+	OP(get_block_data, HELD),
+	OP(get_aux_data, HELD),
+	OP(get_client, HELD),
+	OP(set_maximum_bytes, CLIENT),
+};
+
+/* Blocks 0 to BLOCKS - 1 of the device have their contents. */
+static int fill(struct memscope_bufio_client *c)
+{
+	struct memscope_buffer *b;
+	unsigned int i;
+	void *p;
+
+	for (i = 0; i < BLOCKS + 8; i++) {
+		p = memscope_bufio_new(c, i, &b);
+		if (IS_ERR(p))
+			return PTR_ERR(p);
+		memset(p, first_byte(i), BLOCK_BYTES);
+		memscope_bufio_mark_buffer_dirty(b);
+		memscope_bufio_release(b);
+	}
+	return memscope_bufio_write_dirty_buffers(c);
+}
+
+static void end(void)
+{
+	let_go();
+	if (s.client)
+		memscope_bufio_client_destroy(s.client);
+	s.client = NULL;
+}
+
+static int prepare(const struct op *op)
+{
+	int ret;
+
+	end();
+	ret = op_create();
+	if (ret)
+		return ret;
+	s.want = first_byte(BLOCK);
+	ret = fill(s.client);
+	/* An empty cache. */
+	end();
+	if (ret || op->needs == NOTHING)
+		return ret;
+	ret = op_create();
+	if (!ret && op->needs == DIRTY)
+		ret = change(0xd0);
+	if (!ret && (op->needs == CACHED || op->needs == HELD))
+		ret = op_read();
+	if (op->needs != HELD)
+		let_go();
+	return ret;
+}
+
+static int holds(unsigned int block, u8 value)
+{
+	struct memscope_buffer *b;
+	u8 *p = memscope_bufio_read(s.client, block, &b);
+	int ret = 0;
+
+	if (IS_ERR(p))
+		return PTR_ERR(p);
+	if (memchr_inv(p, value, BLOCK_BYTES))
+		ret = -EUCLEAN;
+	memscope_bufio_release(b);
+	return ret;
+}
+
+/*
+ * What an operation may have left undone, it may not have done by half. An error
+ * of the device may have lost a change only if that was reported.
+ */
+static int judge(const struct op *op, bool device_fails)
+{
+	bool reported = device_fails && (s.acted || op->act == op_destroy);
+	int ret = 0;
+
+	/* A new block's contents are the caller's to write. */
+	if (s.buffer && op->act == op_new) {
+		memset(memscope_bufio_get_block_data(s.buffer), 0xd3, BLOCK_BYTES);
+		memscope_bufio_mark_buffer_dirty(s.buffer);
+		s.want = 0xd3;
+	}
+	let_go();
+	if (!s.client)
+		ret = op_create();
+	if (!ret) {
+		ret = memscope_bufio_write_dirty_buffers(s.client);
+		if (ret && device_fails) {
+			reported = true;
+			/* Once. */
+			ret = memscope_bufio_write_dirty_buffers(s.client);
+		}
+	}
+	if (!ret && !reported)
+		ret = holds(BLOCK, s.want);
+	if (!ret)
+		ret = holds(OTHER, first_byte(OTHER));
+	end();
+	/* On the device, not only in the cache. */
+	if (!ret)
+		ret = op_create();
+	if (!ret && !reported)
+		ret = holds(BLOCK, s.want);
+	if (!ret)
+		ret = holds(OTHER, first_byte(OTHER));
+	end();
+	return ret;
+}
+
+static long faults_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	const struct op *op;
+	long ret = -ENOTTY;
+	bool device_fails;
+
+	if (cmd == BUFIO_FAULTS_COUNT)
+		return ARRAY_SIZE(ops);
+	device_fails = arg & BUFIO_FAULTS_DEVICE;
+	arg &= ~(unsigned long)BUFIO_FAULTS_DEVICE;
+	if (arg >= ARRAY_SIZE(ops))
+		return -EINVAL;
+	op = &ops[arg];
+	mutex_lock(&lock);
+	switch (cmd) {
+	case BUFIO_FAULTS_PREPARE:
+		pr_debug("%s\n", op->name);
+		ret = prepare(op);
+		break;
+	case BUFIO_FAULTS_ACT:
+		s.acted = op->act();
+		ret = s.acted;
+		break;
+	case BUFIO_FAULTS_JUDGE:
+		ret = judge(op, device_fails);
+		break;
+	}
+	mutex_unlock(&lock);
+	return ret;
+}
+
+/* The names, one on a line. */
+static ssize_t faults_read(struct file *file, char __user *to, size_t bytes, loff_t *pos)
+{
+	char text[1024];
+	size_t len = 0;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(ops); i++)
+		len += scnprintf(text + len, sizeof(text) - len, "%s\n", ops[i].name);
+	return simple_read_from_buffer(to, bytes, pos, text, len);
+}
+
+static const struct file_operations faults_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = faults_ioctl,
+	.read = faults_read,
+};
+
+static struct miscdevice faults_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "bufio_faults",
+	.fops = &faults_fops,
+	.mode = 0600,
+};
+
+static int __init faults_init(void)
+{
+	int ret;
+
+	init_completion(&s.done);
+	s.file = bdev_file_open_by_path(device, BLK_OPEN_READ | BLK_OPEN_WRITE, NULL, NULL);
+	if (IS_ERR(s.file))
+		return PTR_ERR(s.file);
+	ret = misc_register(&faults_device);
+	if (ret)
+		fput(s.file);
+	return ret;
+}
+
+static void __exit faults_exit(void)
+{
+	misc_deregister(&faults_device);
+	end();
+	fput(s.file);
+}
+
+module_init(faults_init);
+module_exit(faults_exit);
+MODULE_AUTHOR("memscope developers");
+MODULE_DESCRIPTION("Calls of bufio, one at a time, for fault injection");
+MODULE_LICENSE("GPL");

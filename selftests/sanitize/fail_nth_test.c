@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Every allocation, and every copy from and to user memory, that a command of
+ * /dev/memscope makes fails once, one after the other, until the call gets
+ * through without meeting the Nth. Rule: the error is one that the documentation names,
+ * nothing is half-done, nothing is leaked (the runner looks for that at the end).
+ *
+ * selftest: timeout=300 kernel=sanitize memory=1G
+ */
+#include "kselftest_harness.h"
+
+#include <sys/prctl.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+
+#include "../flusher5/mark.h"
+#include "../flusher/module.h"
+
+/* More points than this in one call: it does not end. */
+#define MOST 100000
+
+static int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* Everything that sleeps may fail, and single pages; without a line each. */
+static int set_up_faults(void)
+{
+	static const char *const settings[][2] = {
+		{ "failslab/ignore-gfp-wait", "N" }, { "failslab/verbose", "0" },
+		{ "fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "fail_page_alloc/min-order", "0" }, { "fail_page_alloc/verbose", "0" },
+		{ "fail_usercopy/verbose", "0" }, { "fail_make_request/verbose", "0" },
+	};
+	char path[128];
+	int i, ret;
+
+	for (i = 0; i < ARRAY_LEN(settings); i++) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", settings[i][0]);
+		ret = write_text(path, settings[i][1]);
+		if (ret) {
+			fprintf(stderr, "# %s: %s\n", path, strerror(-ret));
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static int nth_fd = -1;
+
+/* Of the very task that calls: not in a fixture, which may be another. */
+static void use_own_faults(struct __test_metadata *_metadata)
+{
+	nth_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, nth_fd);
+}
+
+static int arm(int n)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d", n);
+
+	return pwrite(nth_fd, text, len, 0) == len ? 0 : -1;
+}
+
+/* Whether the Nth was met. The look itself copies to user memory: it may be the Nth. */
+static bool met(void)
+{
+	char text[16] = "";
+	bool yes = pread(nth_fd, text, sizeof(text) - 1, 0) > 0 && atoi(text) == 0;
+
+	while (pwrite(nth_fd, "0", 1, 0) != 1)
+		;
+	return yes;
+}
+
+/* One call whose points are visited. */
+struct op {
+	const char *name;
+	int (*prepare)(void);		/* 0 */
+	long (*act)(void);		/* a negative errno, or success */
+	bool (*good)(long ret);		/* is the state right after this? undoes it */
+	long errors[4];			/* what it may return; 0 ends the list */
+};
+
+struct tally {
+	int points, failed, wrong;
+};
+
+static void sweep(const struct op *op, struct tally *total)
+{
+	struct tally t = { 0 };
+	bool hit = true;
+	long ret = 0;
+	int n, i;
+
+	for (n = 1; hit && n < MOST; n++) {
+		if (op->prepare && op->prepare()) {
+			fprintf(stderr, "# %s: cannot be prepared: %s\n", op->name, strerror(errno));
+			t.wrong++;
+			break;
+		}
+		if (arm(n)) {
+			t.wrong++;
+			break;
+		}
+		ret = op->act();
+		hit = met();
+		if (hit)
+			t.points++;
+		if (ret < 0 && hit) {
+			t.failed++;
+			for (i = 0; i < ARRAY_LEN(op->errors) && op->errors[i] != ret; i++)
+				;
+			if (i == ARRAY_LEN(op->errors)) {
+				fprintf(stderr, "# %s, point %d: %s\n", op->name, n, strerror(-ret));
+				t.wrong++;
+			}
+		} else if (ret < 0) {
+			fprintf(stderr, "# %s, without a fault: %s\n", op->name, strerror(-ret));
+			t.wrong++;
+		}
+		if (op->good && !op->good(ret)) {
+			fprintf(stderr, "# %s, point %d, returned %ld: the state is wrong\n",
+				op->name, n, ret);
+			t.wrong++;
+		}
+	}
+	if (hit) {
+		fprintf(stderr, "# %s: no end\n", op->name);
+		t.wrong++;
+	}
+	printf("# %-28s %4d points, %4d of them failed the call\n", op->name, t.points, t.failed);
+	fflush(stdout);
+	total->points += t.points;
+	total->failed += t.failed;
+	total->wrong += t.wrong;
+}
+
+FIXTURE(fail) {
+	struct tally total;
+};
+
+FIXTURE_SETUP(fail)
+{
+	ASSERT_EQ(0, set_up_faults());
+}
+
+FIXTURE_TEARDOWN(fail)
+{
+	if (!module_loaded())
+		EXPECT_EQ(0, module_insert());
+}
+
+/* --- the device ---------------------------------------------------------------------- */
+
+static int dev = -1, made = -1, file = -1;
+static pid_t target;
+static char byte;
+static struct iovec iov = { &byte, 1 };
+static struct memscope_entry entries[8];
+
+static bool closed(void)
+{
+	if (dev >= 0)
+		close(dev);
+	dev = -1;
+	/* Whatever happened: nothing of it is left. */
+	return task_scopes() == 0;
+}
+
+static int opened(void)
+{
+	closed();
+	dev = open_device();
+	return dev < 0 ? -1 : 0;
+}
+
+static int held(void)
+{
+	return opened() || hold(dev, NOIO);
+}
+
+static int suspended(void)
+{
+	return held() || raw_ioctl(dev, MEMSCOPE_IOC_SUSPEND, 0) ? -1 : 0;
+}
+
+static int delegated(void)
+{
+	struct memscope_delegate d = { .scopes = NOIO | NOFS };
+
+	return opened() || raw_ioctl(dev, MEMSCOPE_IOC_DELEGATE, (unsigned long)&d) ? -1 : 0;
+}
+
+static long act_open(void)
+{
+	made = open(DEVICE, O_RDWR | O_CLOEXEC);
+	return made < 0 ? -errno : 0;
+}
+
+static bool good_open(long ret)
+{
+	bool fine = ret < 0 || !raw_ioctl(made, MEMSCOPE_IOC_SET_SCOPES, 0);
+
+	if (made >= 0)
+		close(made);
+	made = -1;
+	return fine;
+}
+
+static long act_set(void)
+{
+	return raw_ioctl(dev, MEMSCOPE_IOC_SET_SCOPES, NOFS);
+}
+
+static bool good_set(long ret)
+{
+	bool fine = task_scopes() == (ret < 0 ? 0 : NOFS);
+
+	return !raw_ioctl(dev, MEMSCOPE_IOC_SET_SCOPES, 0) && fine;
+}
+
+static long act_get(void)
+{
+	return raw_ioctl(dev, MEMSCOPE_IOC_GET_SCOPES, 0);
+}
+
+static long act_features(void)
+{
+	__u64 mask;
+
+	return raw_ioctl(dev, MEMSCOPE_IOC_GET_FEATURES, (unsigned long)&mask);
+}
+
+static struct memscope_mark m;
+
+static long act_mark_self(void)
+{
+	m = (struct memscope_mark){ .scopes = NOFS };
+	return mark_ioctl(dev, &m);
+}
+
+/* EFAULT may come after it was done, when the result cannot be written. */
+static bool good_mark(long ret)
+{
+	long now = task_scopes();
+	bool fine = ret == -EFAULT ? now == 0 || now == NOFS : now == (ret < 0 ? 0 : NOFS);
+
+	return !raw_ioctl(dev, MEMSCOPE_IOC_SET_SCOPES, 0) && closed() && fine;
+}
+
+static long act_hold(void)
+{
+	m = (struct memscope_mark){ .flags = MEMSCOPE_MARK_HOLD, .scopes = NOFS };
+	return mark_ioctl(dev, &m);
+}
+
+/* Closing undoes it, as far as it went. */
+static bool good_hold(long ret)
+{
+	bool fine = ret < 0 || task_scopes() == NOFS;
+
+	return closed() && fine;
+}
+
+static long act_hold_process(void)
+{
+	m = (struct memscope_mark){
+		.flags = MEMSCOPE_MARK_HOLD | MEMSCOPE_MARK_PROCESS, .scopes = NOFS,
+		.timeout_ms = 20000,
+	};
+	return mark_ioctl(dev, &m);
+}
+
+static long act_mark_process(void)
+{
+	m = (struct memscope_mark){
+		.flags = MEMSCOPE_MARK_PROCESS, .scopes = NOFS, .timeout_ms = 20000,
+	};
+	return mark_ioctl(dev, &m);
+}
+
+static bool good_mark_process(long ret)
+{
+	m = (struct memscope_mark){ .flags = MEMSCOPE_MARK_PROCESS, .timeout_ms = 20000 };
+	return !mark_ioctl(dev, &m) && closed();
+}
+
+static int pidfd = -1;
+
+static long act_hold_target(void)
+{
+	m = (struct memscope_mark){
+		.flags = MEMSCOPE_MARK_HOLD | MEMSCOPE_MARK_PROCESS | MEMSCOPE_MARK_PIDFD,
+		.scopes = NOIO, .pidfd = pidfd, .timeout_ms = 20000,
+	};
+	return mark_ioctl(dev, &m);
+}
+
+static bool good_hold_target(long ret)
+{
+	bool fine = ret < 0 || wait_scopes_of(target, target, NOIO) == NOIO;
+
+	return closed() && wait_scopes_of(target, target, 0) == 0 && fine;
+}
+
+static long act_suspend(void)
+{
+	return raw_ioctl(dev, MEMSCOPE_IOC_SUSPEND, 0);
+}
+
+static bool good_suspend(long ret)
+{
+	bool fine = task_scopes() == (ret < 0 ? NOIO : 0);
+
+	if (ret >= 0 && raw_ioctl(dev, MEMSCOPE_IOC_RESUME, 0))
+		return false;
+	return task_scopes() == NOIO && closed() && fine;
+}
+
+static long act_resume(void)
+{
+	return raw_ioctl(dev, MEMSCOPE_IOC_RESUME, 0);
+}
+
+static bool good_resume(long ret)
+{
+	bool fine = task_scopes() == (ret < 0 ? 0 : NOIO);
+
+	return closed() && fine;
+}
+
+static long act_close(void)
+{
+	int ret = close(dev) ? -errno : 0;
+
+	dev = -1;
+	return ret;
+}
+
+/* In a hold: the new process starts without it. */
+static long act_fork(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	if (pid < 0)
+		return -errno;
+	return waitpid(pid, &status, 0) == pid || errno == EFAULT ? 0 : -errno;
+}
+
+static bool good_fork(long ret)
+{
+	/* A look at the status may be what has failed. */
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	return task_scopes() == NOIO && closed();
+}
+
+static long call(__u32 op, int fd, __s64 offset, __s64 len)
+{
+	struct memscope_call c = { .op = op, .scopes = NOFS, .fd = fd, .offset = offset,
+				   .len = len };
+
+	if (op == MEMSCOPE_CALL_READ || op == MEMSCOPE_CALL_WRITE) {
+		c.iov = (unsigned long)&iov;
+		c.iovcnt = 1;
+	}
+	return raw_ioctl(dev, MEMSCOPE_IOC_CALL, (unsigned long)&c);
+}
+
+static long act_call_read(void)
+{
+	return call(MEMSCOPE_CALL_READ, file, 0, 0);
+}
+
+static long act_call_write(void)
+{
+	return call(MEMSCOPE_CALL_WRITE, file, 0, 0);
+}
+
+static long act_call_fsync(void)
+{
+	return call(MEMSCOPE_CALL_FSYNC, file, 0, 0);
+}
+
+static long act_call_fallocate(void)
+{
+	return call(MEMSCOPE_CALL_FALLOCATE, file, 0, 1 << 16);
+}
+
+static bool good_call(long ret)
+{
+	/* As before, whatever the call came to. */
+	return task_scopes() == NOIO && closed();
+}
+
+static long act_status(void)
+{
+	struct memscope_status s = {
+		.entries = (unsigned long)entries, .entry_size = sizeof(entries[0]),
+		.count = ARRAY_LEN(entries),
+	};
+
+	return raw_ioctl(dev, MEMSCOPE_IOC_STATUS, (unsigned long)&s);
+}
+
+static long act_delegate(void)
+{
+	struct memscope_delegate d = { .flags = MEMSCOPE_DELEGATE_UID, .scopes = NOIO };
+
+	return raw_ioctl(dev, MEMSCOPE_IOC_DELEGATE, (unsigned long)&d);
+}
+
+/* Not by half: what is refused on a delegated file is refused, or all is as before. */
+static bool good_delegate(long ret)
+{
+	long set = raw_ioctl(dev, MEMSCOPE_IOC_SET_SCOPES, 0);
+
+	return closed() && set == (ret < 0 ? 0 : -EPERM);
+}
+
+static long act_revoke(void)
+{
+	return raw_ioctl(dev, MEMSCOPE_IOC_REVOKE, 0);
+}
+
+static long act_register(void)
+{
+	struct memscope_register r = { .fd = made };
+
+	return raw_ioctl(dev, MEMSCOPE_IOC_REGISTER, (unsigned long)&r);
+}
+
+static int opened_with_node(void)
+{
+	mknod("/tmp/fail-nth-block", S_IFBLK | 0600, makedev(1, 0));
+	if (made < 0)
+		made = open("/tmp/fail-nth-block", O_PATH | O_CLOEXEC);
+	return made < 0 ? -1 : opened();
+}
+
+static bool good_closed(long ret)
+{
+	return closed();
+}
+
+/* The first hold after loading begins to listen for new threads. */
+static int reloaded(void)
+{
+	closed();
+	return module_remove() || module_insert() || opened() ? -1 : 0;
+}
+
+static void *idle(void *arg)
+{
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static pid_t start_target(void)
+{
+	int ready[2];
+	pthread_t t;
+	pid_t pid;
+	char c;
+
+	if (pipe2(ready, O_CLOEXEC))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (pthread_create(&t, NULL, idle, NULL) || write(ready[1], "", 1) != 1)
+			_exit(1);
+		idle(NULL);
+	}
+	close(ready[1]);
+	if (read(ready[0], &c, 1) != 1)
+		pid = -1;
+	close(ready[0]);
+	return pid;
+}
+
+#define FAULT { -ENOMEM, -EFAULT }
+
+TEST_F_TIMEOUT(fail, ioctls, 2000)
+{
+	static const struct {
+		struct op op;
+		__u64 feature;
+	} ops[] = {
+		{ { "open", NULL, act_open, good_open, FAULT } },
+		{ { "SET_SCOPES", opened, act_set, good_set, { 0 } } },
+		{ { "GET_SCOPES", opened, act_get, NULL, { 0 } } },
+		{ { "GET_FEATURES", opened, act_features, NULL, { -EFAULT } } },
+		{ { "MARK", opened, act_mark_self, good_mark, FAULT } },
+		{ { "MARK HOLD", opened, act_hold, good_hold, FAULT } },
+		{ { "MARK HOLD, the first", reloaded, act_hold, good_hold, FAULT } },
+		{ { "MARK HOLD in a hold", held, act_hold, good_hold, FAULT } },
+		{ { "MARK PROCESS", opened, act_mark_process, good_mark_process, FAULT } },
+		{ { "MARK HOLD PROCESS", opened, act_hold_process, good_hold, FAULT } },
+		{ { "MARK HOLD PROCESS PIDFD", opened, act_hold_target, good_hold_target, FAULT } },
+		{ { "SUSPEND", held, act_suspend, good_suspend, { -ENOMEM } } },
+		{ { "RESUME", suspended, act_resume, good_resume, { 0 } } },
+		{ { "close, with a hold", held, act_close, good_closed, { 0 } } },
+		{ { "fork, with a hold", held, act_fork, good_fork, { -ENOMEM, -EAGAIN } } },
+		{ { "CALL READ", held, act_call_read, good_call, FAULT }, MEMSCOPE_FEATURE_CALL },
+		{ { "CALL WRITE", held, act_call_write, good_call, FAULT }, MEMSCOPE_FEATURE_CALL },
+		{ { "CALL FSYNC", held, act_call_fsync, good_call, FAULT }, MEMSCOPE_FEATURE_CALL },
+		{ { "CALL FALLOCATE", held, act_call_fallocate, good_call, FAULT },
+		  MEMSCOPE_FEATURE_CALL },
+		{ { "STATUS", held, act_status, good_closed, FAULT }, MEMSCOPE_FEATURE_STATUS },
+		{ { "DELEGATE", opened, act_delegate, good_delegate, FAULT },
+		  MEMSCOPE_FEATURE_DELEGATE },
+		{ { "MARK HOLD, delegated", delegated, act_hold, good_hold, FAULT },
+		  MEMSCOPE_FEATURE_DELEGATE },
+		{ { "REVOKE", delegated, act_revoke, good_closed, { 0 } },
+		  MEMSCOPE_FEATURE_DELEGATE },
+		{ { "REGISTER", opened_with_node, act_register, good_closed, FAULT },
+		  MEMSCOPE_FEATURE_REGISTER },
+	};
+	__u64 features = 0;
+	pthread_t thread;
+	int i;
+
+	use_own_faults(_metadata);
+	file = syscall(SYS_memfd_create, "fail-nth", 0);
+	ASSERT_LE(0, file);
+	ASSERT_EQ(1, write(file, "x", 1));
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, pthread_create(&thread, NULL, idle, NULL));
+	target = start_target();
+	ASSERT_LT(0, target);
+	pidfd = syscall(SYS_pidfd_open, target, 0);
+	ASSERT_LE(0, pidfd);
+	ASSERT_EQ(0, opened());
+	ASSERT_EQ(0, raw_ioctl(dev, MEMSCOPE_IOC_GET_FEATURES, (unsigned long)&features));
+	for (i = 0; i < ARRAY_LEN(ops); i++)
+		if ((features & ops[i].feature) == ops[i].feature)
+			sweep(&ops[i].op, &self->total);
+	closed();
+	kill(target, SIGKILL);
+	waitpid(target, NULL, 0);
+	printf("# ioctls: %d failure points visited, %d calls failed\n", self->total.points,
+	       self->total.failed);
+	EXPECT_EQ(0, self->total.wrong);
+	EXPECT_LT(50, self->total.points);
+	EXPECT_LT(0, self->total.failed);
+}
+
+TEST_HARNESS_MAIN
