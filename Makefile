@@ -119,6 +119,11 @@ kernel-sanitize:
 check-sanitize: kernel-sanitize
 	@$(MAKE) -C $(TOP) --no-print-directory check KERNEL=sanitize
 
+CUTS ?= 100
+check-powercut: all
+	@$(MAKE) -s -C $(TOP) ext M=selftests/bufio >$(OUT)/ext-bufio.log 2>&1 || { cat $(OUT)/ext-bufio.log; false; }
+	@$(TOP)/selftests/bufio/powercut --kills $(CUTS) --modules $(OUT)/ext/bufio
+
 check-mutants: all
 	@$(TOP)/scripts/check-mutants
 
@@ -145,6 +150,7 @@ help:
 	@echo '                      which make kernel-sanitize builds (20 minutes on 2 cores)'
 	@echo 'make check-bufio      the tests of the block cache'
 	@echo 'make tools            the command memscope and what belongs to it, in build/tools/'
+	@echo 'make check-powercut   CUTS=$(CUTS) times the VM is killed while it writes through the cache'
 	@echo 'make check-mutants    whether the tests notice what selftests/mutants/ breaks'
 	@echo 'make check-dm         the kernel'"'"'s device-mapper targets on dm-bufio and on memscope-dm-bufio'
 	@echo 'make deb              Debian packages of it and of the module (DKMS), in build/deb/'
