@@ -23,6 +23,7 @@ OUT := $(TOP)/build/$(NAME)
 	check \
 	check-bufio \
 	check-dm \
+	soak-dm \
 	check-sanitize \
 	check-mutants \
 	kernel-sanitize \
@@ -133,6 +134,10 @@ check-bufio: all
 check-dm: all
 	@$(TOP)/scripts/check-dm
 
+# The sanitizer kernel, where it is built, unless KERNEL says otherwise.
+soak-dm:
+	@SOAK_KERNEL=$(if $(filter-out file,$(origin KERNEL)),$(KERNEL)) $(TOP)/scripts/soak-dm
+
 clippy: setup
 	@$(KBUILD_CALL) $(TOP) $(TOP)/build/$(NAME)-clippy modules CLIPPY=1
 
@@ -156,6 +161,7 @@ help:
 	@echo 'make deb              Debian packages of it and of the module (DKMS), in build/deb/'
 	@echo 'make check-deb        they are installed, used, upgraded and removed in a clean Debian'
 	@echo '                      (10 minutes, needs the mirror)'
+	@echo 'make soak-dm          thin, integrity and verity under load, MINUTES=20'
 	@echo 'make                  the module, build/$(NAME)/memscope.ko'
 	@echo 'make KDIR=DIR [LLVM=1]  the module for the kernel tree DIR, with this machine'"'"'s tools'
 	@echo 'make ext M=DIR        the C module in DIR, against memscope'"'"'s headers and symbols;'
