@@ -55,9 +55,9 @@ pub(crate) struct Meta {
     /// The client's epoch when it became dirty.
     pub(crate) epoch: Atomic<u32>,
     /// Negative error number of the last read that failed, zero if other blocks were read with it.
-    read_error: Atomic<i32>,
+    read_error: Atomic<i16>,
     /// Failed writes, see [`Failures`].
-    failures: Atomic<u32>,
+    failures: Atomic<i16>,
 }
 
 impl Meta {
@@ -65,7 +65,7 @@ impl Meta {
     pub(crate) fn read_error(&self) -> Option<Error> {
         // Relaxed: stored before the exchange that ended the read.
         let errno = self.read_error.load(Relaxed);
-        (errno != 0).then(|| Error::from_errno(errno))
+        (errno != 0).then(|| Error::from_errno(errno.into()))
     }
 
     /// Returns the failed writes since the last good one.
@@ -148,7 +148,8 @@ fn read_done(hold: Hold<'_>, status: Result, alone: bool) {
         Ok(()) => Change::READ_DONE,
         Err(error) => {
             let errno = if alone { error.to_errno() } else { 0 };
-            hold.meta().read_error.store(errno, Relaxed);
+            // No error number is beyond 4095.
+            hold.meta().read_error.store(errno as i16, Relaxed);
             hold.shared().stats.inc(Event::ReadError);
             Change::READ_FAILED
         }
@@ -181,7 +182,7 @@ fn write_done(hold: Hold<'_>, status: Result, alone: bool) {
             shared.errors.record(error.to_errno().unsigned_abs());
             let mut failures = meta.failures();
             let after = failures.count(&shared.retries);
-            meta.failures.store(u32::from(failures.to_count()), Relaxed);
+            meta.failures.store(failures.to_count() as i16, Relaxed);
             match after {
                 AfterFailure::Again { ticks } => {
                     let again = writeback::now().saturating_add(ticks);

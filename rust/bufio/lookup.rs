@@ -70,11 +70,14 @@ impl Client {
     pub(crate) fn obtain(&self, block: u64, want: Want) -> Result<Hold<'_>> {
         refuse_in_submission()?;
         let table = self.table();
-        if let Some(hold) = table.get_fast(block, READING | READ_ERROR) {
-            table.shared.stats.used(Event::Hit);
-            return Ok(hold);
+        match table.get_once(block, READING | READ_ERROR) {
+            Found::Held(hold) => {
+                table.shared.stats.used(Event::Hit);
+                Ok(hold)
+            }
+            Found::Refused => obtain_slowly(table, block, want, table.get_lockless(block, 0)),
+            Found::Absent => obtain_slowly(table, block, want, Found::Absent),
         }
-        obtain_slowly(table, block, want)
     }
 
     /// Holds a block whose read, if it needs one, is in flight when this returns. Sleeps for a buffer.
@@ -83,7 +86,12 @@ impl Client {
     /// there was a read whose outcome is the caller's.
     pub(crate) fn start(&self, block: u64, ioprio: u16) -> Result<(Hold<'_>, bool)> {
         refuse_in_submission()?;
-        let (hold, own) = start_slowly(self.table(), block, Want::Read { ioprio })?;
+        let (hold, own) = start_slowly(
+            self.table(),
+            block,
+            Want::Read { ioprio },
+            self.table().get_lockless(block, 0),
+        )?;
         let awaited = own || hold.snapshot().has(READING);
         Ok((hold, awaited))
     }
@@ -243,9 +251,14 @@ fn insert<'t>(table: &'t Arc<Table>, owned: Owned, block: u64, flags: u64) -> Op
 }
 
 #[cold]
-fn obtain_slowly<'t>(table: &'t Arc<Table>, block: u64, want: Want) -> Result<Hold<'t>> {
+fn obtain_slowly<'t>(
+    table: &'t Arc<Table>,
+    block: u64,
+    want: Want,
+    mut found: Found<'t, Bufio>,
+) -> Result<Hold<'t>> {
     loop {
-        let (hold, own) = start_slowly(table, block, want)?;
+        let (hold, own) = start_slowly(table, block, want, found)?;
         match want {
             Want::Read { .. } if own => {
                 hold.wait_clear(READING);
@@ -262,6 +275,7 @@ fn obtain_slowly<'t>(table: &'t Arc<Table>, block: u64, want: Want) -> Result<Ho
                     return Ok(hold);
                 }
                 wait_thrown_out(hold, block);
+                found = table.get_lockless(block, 0);
             }
         }
     }
@@ -284,9 +298,14 @@ fn wait_thrown_out(hold: Hold<'_>, block: u64) {
 }
 
 /// Holds a block, or puts a buffer for it into the cache and starts its read. Says whether it did that.
-fn start_slowly<'t>(table: &'t Arc<Table>, block: u64, want: Want) -> Result<(Hold<'t>, bool)> {
-    // Without the lock at first: a block that is missed is found by the insertion, under the lock.
-    let mut found = table.get_lockless(block, 0);
+///
+/// `found` is what a lookup without the lock found: a block that it missed is found by the insertion.
+fn start_slowly<'t>(
+    table: &'t Arc<Table>,
+    block: u64,
+    want: Want,
+    mut found: Found<'t, Bufio>,
+) -> Result<(Hold<'t>, bool)> {
     loop {
         match found {
             Found::Held(hold) => {

@@ -126,11 +126,10 @@ void memscope_helper_counter_inc(void __percpu *counters, unsigned int n)
 }
 
 /* macros in linux/percpu-defs.h; the time is in jiffies */
-void memscope_helper_counter_inc_stamp(void __percpu *counters, unsigned int n,
-				       unsigned int stamp)
+void notrace memscope_helper_counter_inc_stamp(u64 __percpu *counter, u64 __percpu *stamp)
 {
-	this_cpu_inc(((u64 __percpu *)counters)[n]);
-	this_cpu_write(((u64 __percpu *)counters)[stamp], get_jiffies_64());
+	this_cpu_inc(*counter);
+	this_cpu_write(*stamp, get_jiffies_64());
 }
 
 /* macro in linux/percpu-defs.h */

@@ -54,8 +54,7 @@ unsigned long memscope_helper_vmalloc_total(void);
 /* linux/percpu.h */
 void __percpu *memscope_helper_alloc_counters(unsigned int n);
 void memscope_helper_counter_inc(void __percpu *counters, unsigned int n);
-void memscope_helper_counter_inc_stamp(void __percpu *counters, unsigned int n,
-				       unsigned int stamp);
+void memscope_helper_counter_inc_stamp(u64 __percpu *counter, u64 __percpu *stamp);
 void memscope_helper_counter_add(void __percpu *counters, unsigned int n, u64 delta);
 u64 memscope_helper_counter_sum(void __percpu *counters, unsigned int n);
 u64 memscope_helper_counter_max(void __percpu *counters, unsigned int n);

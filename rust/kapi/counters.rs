@@ -42,10 +42,11 @@ impl<const N: usize> Counters<N> {
     #[inline]
     pub(crate) fn inc_now(&self, n: usize) {
         if n < N {
+            let counters = self.0.as_ptr().cast::<u64>();
+            // Offsets of per-CPU memory, which only the helper makes addresses of.
+            let (counter, stamp) = (counters.wrapping_add(n), counters.wrapping_add(N));
             // SAFETY: In bounds, by the type invariants.
-            unsafe {
-                bindings::memscope_helper_counter_inc_stamp(self.0.as_ptr(), n as u32, N as u32)
-            };
+            unsafe { bindings::memscope_helper_counter_inc_stamp(counter, stamp) };
         }
     }
 

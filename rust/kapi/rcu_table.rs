@@ -43,7 +43,7 @@ use super::{
     workqueue::OwnedQueue,
 };
 use crate::bindings;
-use chains::{alloc_segment, first_of, Bucket, FIRST_BUCKETS, SEGMENTS};
+use chains::{alloc_segment, first_of, mask, Bucket, FIRST_BUCKETS, SEGMENTS};
 use core::{
     marker::PhantomData,
     ptr::{self, NonNull},
@@ -114,6 +114,7 @@ struct Queue<K: Kind> {
 pub(crate) struct Table<K: Kind> {
     // What a lookup reads and nobody writes often.
     buckets: Atomic<usize>,
+    mask: Atomic<usize>,
     segments: [Atomic<*mut Bucket<K>>; SEGMENTS],
     /// Of the owner.
     pub(crate) shared: K::Shared,
@@ -145,6 +146,10 @@ impl<K: Kind> Table<K> {
         let mut args = bindings::kmem_cache_args {
             align: align_of::<Entry<K>>() as u32,
             ctor: Some(construct::<K>),
+            // The slab keeps its own link where nobody looks while the object is free. Behind the
+            // object, its default, it would be a word more for each.
+            use_freeptr_offset: true,
+            freeptr_offset: core::mem::offset_of!(Entry<K>, data) as u32,
             ..Default::default()
         };
         let flags = (1 << bindings::_slab_flag_bits__SLAB_TYPESAFE_BY_RCU)
@@ -163,6 +168,7 @@ impl<K: Kind> Table<K> {
         Arc::pin_init(
             pin_init!(Self {
                 buckets: Atomic::new(FIRST_BUCKETS),
+                mask: Atomic::new(mask(FIRST_BUCKETS)),
                 segments,
                 shared,
                 lock <- Opaque::ffi_init(|lock| {

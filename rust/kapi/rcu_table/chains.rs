@@ -17,6 +17,8 @@ use kernel::{
 /// Buckets of the first segment.
 pub(super) const FIRST_BUCKETS: usize = 64;
 const FIRST_SHIFT: u32 = FIRST_BUCKETS.ilog2();
+/// Objects for each bucket: half the memory of one for each, and a step more in half of the lookups.
+pub(super) const CHAIN: usize = 2;
 /// Segment `n` doubles the buckets: enough for 2^31 of them.
 pub(super) const SEGMENTS: usize = 26;
 
@@ -66,6 +68,11 @@ pub(super) fn hash(key: u64) -> usize {
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
 }
 
+/// Returns the bits of a hash that tell between so many buckets, of which there are two or more.
+pub(super) fn mask(buckets: usize) -> usize {
+    usize::MAX.wrapping_shr(buckets.wrapping_sub(1).leading_zeros())
+}
+
 /// Returns the segment of a bucket.
 #[inline]
 pub(super) fn segment_of(bucket: usize) -> usize {
@@ -113,10 +120,13 @@ pub(crate) enum Found<'t, K: Kind> {
 }
 
 impl<K: Kind> Table<K> {
-    #[inline]
+    /// Returns the chain of a hash, of so many.
     pub(super) fn bucket_index(buckets: usize, hash: usize) -> usize {
-        // `buckets` is more than one; the compiler knows by the bit.
-        let mask = usize::MAX.wrapping_shr((buckets.wrapping_sub(1) | 1).leading_zeros());
+        Self::masked_index(buckets, mask(buckets), hash)
+    }
+
+    #[inline(always)]
+    fn masked_index(buckets: usize, mask: usize, hash: usize) -> usize {
         let index = hash & mask;
         if index < buckets {
             index
@@ -143,8 +153,10 @@ impl<K: Kind> Table<K> {
     #[inline(always)]
     fn find_rcu<'t>(&'t self, key: u64, refuse: u64, _rcu: &ReadLock) -> Found<'t, K> {
         let buckets = self.buckets.load(Acquire);
-        let index = Self::bucket_index(buckets, hash(key));
-        // SAFETY: Below `buckets`.
+        // As new as `buckets`, or newer: with the mask of twice as many the index is the same.
+        let mask = read_once(&self.mask);
+        let index = Self::masked_index(buckets, mask, hash(key));
+        // SAFETY: Below `buckets`, or what that has been since.
         let mut link = read_once(unsafe { self.bucket(index) });
         // SAFETY: Chains hold objects of the slab, whose memory stays under RCU what it is.
         while let Some(entry) = unsafe { link.as_ref() } {
@@ -201,13 +213,19 @@ impl<K: Kind> Table<K> {
     /// Any context.
     #[inline(always)]
     pub(crate) fn get_fast(&self, key: u64, refuse: u64) -> Option<Hold<'_, K>> {
-        let rcu = ReadLock::new();
-        let found = self.find_rcu(key, refuse, &rcu);
-        drop(rcu);
-        match found {
+        match self.get_once(key, refuse) {
             Found::Held(hold) => Some(hold),
             Found::Refused | Found::Absent => None,
         }
+    }
+
+    /// As [`Self::get_lockless`], inline.
+    #[inline(always)]
+    pub(crate) fn get_once(&self, key: u64, refuse: u64) -> Found<'_, K> {
+        let rcu = ReadLock::new();
+        let found = self.find_rcu(key, refuse, &rcu);
+        drop(rcu);
+        found
     }
 
     /// As [`Self::get`], in any context, but may miss an object that is there.
@@ -236,7 +254,7 @@ impl<K: Kind> Table<K> {
     /// `charge` is asked for the bytes.
     pub(crate) fn grow(&self, gfp: Gfp, charge: impl FnOnce(usize) -> bool) {
         let buckets = self.buckets.load(Relaxed);
-        if self.entries.load(Relaxed) < buckets {
+        if self.entries.load(Relaxed) < buckets.saturating_mul(CHAIN) {
             return;
         }
         let segment = segment_of(buckets);

@@ -3,7 +3,7 @@
 //! What is done under a table's lock.
 
 use super::{
-    chains::{hash, segment_of},
+    chains::{hash, mask, segment_of, CHAIN},
     entry::{Entry, Hold, Owned, NO_QUEUE},
     hold::{self, Released, Visit},
     Kind, Table, QUEUES,
@@ -213,11 +213,11 @@ impl<'t, K: Kind> Locked<'t, K> {
         ptr::eq(owned.table.load(Relaxed), self.table)
     }
 
-    /// Splits one chain if there are more objects than chains and memory for another.
+    /// Splits one chain if there are more objects than the chains should have and memory for another.
     fn split(&self) {
         let table = self.table;
         let buckets = table.buckets.load(Relaxed);
-        if table.entries.load(Relaxed) < buckets {
+        if table.entries.load(Relaxed) < buckets.saturating_mul(CHAIN) {
             return;
         }
         let segment = segment_of(buckets);
@@ -250,7 +250,8 @@ impl<'t, K: Kind> Locked<'t, K> {
         }
         stays.store(ptr::null_mut(), Relaxed);
         moves.store(ptr::null_mut(), Relaxed);
-        // Release: readers that see the new number see the chain.
+        // Release: readers that see the new number see the chain, and the mask.
+        table.mask.store(mask(buckets + 1), Relaxed);
         table.buckets.store(buckets + 1, Release);
     }
 
