@@ -13,12 +13,14 @@ mod project {
     pub(crate) mod bufio;
     #[path = "kapi"]
     pub(crate) mod kapi {
+        pub(crate) mod atomic;
         pub(crate) mod bdev;
         pub(crate) mod bio;
         pub(crate) mod block_mem;
         pub(crate) mod callback;
         pub(crate) mod counters;
         mod current;
+        pub(crate) mod debugfs;
         pub(crate) mod gfp;
         pub(crate) mod params;
         pub(crate) mod rcu_table;
