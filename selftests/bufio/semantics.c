@@ -359,7 +359,8 @@ static void new(struct bt *t)
 	if (!c)
 		return;
 	bt_row(t, "write", bt_write(c, 7, BT_NEW), 0);
-	bt_row(t, "no_io", gate_total(t->gate, GATE_ANY), 0);
+	/* It may be written any time now. */
+	bt_row(t, "no_read", gate_total(t->gate, GATE_READ), 0);
 	p = bufio_new(c, 7, &b);
 	if (bt_row(t, "again", bt_err(p), 0)) {
 		bt_row(t, "hit_has_contents", bt_is(p, BT_BS, BT_NEW, 7 * BT_SPB), 1);
