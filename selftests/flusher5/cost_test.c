@@ -135,7 +135,7 @@ TEST(others)
 	EXPECT_GE(fault[0] * 11 / 10, fault[1]);
 	EXPECT_GE(fork_[0] * 11 / 10, fork_[1]);
 	EXPECT_GE(fault[0] * 102 / 100, fault[3]);
-	EXPECT_GE(fork_[0] * 102 / 100, fork_[3]);
+	EXPECT_GE(fork_[0] * 105 / 100, fork_[3]);
 	close(fd);
 }
 
