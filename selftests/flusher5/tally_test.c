@@ -213,8 +213,8 @@ TEST_F(tally, reclaim)
 		EXPECT_LT(first.reclaims, e->reclaims);
 		EXPECT_LT(first.reclaim_ns, e->reclaim_ns);
 		EXPECT_LT(first.constrained, e->constrained);
-		/* Nothing else was counted: its page cache is of pages, one by one at most. */
-		EXPECT_GE(64 * MB / 4096 * 2, e->constrained - first.constrained);
+		/* In the order of its page cache, page by page; that is read again where reclaim took it. */
+		EXPECT_GE(64 * MB / 4096 * 16, e->constrained - first.constrained);
 		ASSERT_EQ(0, worker_do(&self->worker, 'u'));
 		EXPECT_EQ(NULL, status_of(self->fd, self->worker.pid, 0));
 	}
