@@ -159,12 +159,17 @@ TEST_F_TIMEOUT(containers, under_pressure, 120)
 	EXPECT_EQ(0, seen.compact.count);
 
 	/* With the flags of gfp::current(): not from the reserves, so not at all. */
-	EXPECT_GE(press(_metadata, self, what | NOWAIT | OWN_GFP, &seen), 1);
+	int failed = press(_metadata, self, what | NOWAIT | OWN_GFP, &seen);
+
+	EXPECT_GE(failed, 1);
 	EXPECT_EQ(0, seen.reclaim.count);
 	EXPECT_EQ(0, seen.compact.count);
 	EXPECT_GE(seen.alloc.count, 1);
-	EXPECT_EQ(0, seen.alloc.any & c->gfp_direct_reclaim);
-	EXPECT_EQ(promised, seen.alloc.all & promised);
+	/* Where vmalloc got its pages, its page tables followed, which are a callee's. */
+	if (failed == ROUNDS) {
+		EXPECT_EQ(0, seen.alloc.any & c->gfp_direct_reclaim);
+		EXPECT_EQ(promised, seen.alloc.all & promised);
+	}
 }
 
 /* charge() of a noreclaim scope does give from the reserves. */
