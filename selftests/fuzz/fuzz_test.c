@@ -32,7 +32,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../flusher5/mark.h"
+#include "../flusher/mark.h"
 #include "../flusher/module.h"
 
 #define WORKERS 4

@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <sys/prctl.h>
 
-#include "../flusher5/mark.h"
+#include "../flusher/mark.h"
 
 #define BYTES 65536
 #define STRESS "stress dev=/dev/ram0 dev=/dev/ram1 clients=3 threads=2 ops=60000 timeout=200"

@@ -8,7 +8,7 @@
 
 #include <elf.h>
 
-#include "../flusher5/mark.h"
+#include "../flusher/mark.h"
 #include "../flusher/module.h"
 
 FIXTURE(twice) {

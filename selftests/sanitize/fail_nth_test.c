@@ -13,7 +13,7 @@
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 
-#include "../flusher5/mark.h"
+#include "../flusher/mark.h"
 #include "../flusher/module.h"
 
 /* More points than this in one call: it does not end. */

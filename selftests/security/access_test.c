@@ -20,7 +20,7 @@
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 
-#include "../flusher5/mark.h"
+#include "../flusher/mark.h"
 
 #define NOBODY 65534
 

@@ -14,7 +14,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
-#include "../flusher5/mark.h"
+#include "../flusher/mark.h"
 #include "../flusher/module.h"
 
 #define NOBODY 65534

@@ -12,7 +12,7 @@
 #include <sys/uio.h>
 
 #include "status.h"
-#include "../flusher/module.h"
+#include "module.h"
 
 #define NOBODY 65534
 #define THREADS 300

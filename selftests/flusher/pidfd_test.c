@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 #include "mark.h"
-#include "../flusher/module.h"
+#include "module.h"
 
 #define NOBODY 65534
 #define THREADS 8

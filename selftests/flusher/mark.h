@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "../flusher/flusher.h"
+#include "flusher.h"
 
 #define NOIO MEMSCOPE_SCOPE_NOIO
 #define NOFS MEMSCOPE_SCOPE_NOFS

@@ -12,7 +12,7 @@
 #include <sys/sysmacros.h>
 
 #include "status.h"
-#include "../flusher/module.h"
+#include "module.h"
 
 #define DISK "/dev/vda"
 #define CGROUP "/tmp/memscope-cgroup"
