@@ -174,7 +174,8 @@ impl<T: Send + Sync> Drop for Slot<T> {
                 }
             }
         }
+        // Since 7.3 the head has a type of its own, no larger than an `rcu_head`.
         // SAFETY: Allocated with `kmalloc()`, out of the list, and dropped by nobody else.
-        unsafe { bindings::kvfree_call_rcu((*ours).rcu.get(), ours.cast()) };
+        unsafe { bindings::kvfree_call_rcu((*ours).rcu.get().cast(), ours.cast()) };
     }
 }
