@@ -5,7 +5,8 @@
  * One queue, one thread. It stands for the daemons that serve a device out of
  * memory, a file or a network: while it serves a request it may allocate
  * memory (--scratch-kib), and while it writes its backing file it may be
- * throttled (--file). --scopes marks the serving thread through /dev/memscope.
+ * throttled (--file). --scopes marks the serving thread through /dev/memscope, or
+ * each call on that file.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,6 +24,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <liburing.h>
@@ -55,6 +57,8 @@ struct daemon {
 	/* the store: memory, or a file written through the page cache */
 	char *ram;
 	int fd;
+	/* /dev/memscope, where each call on the file is under IO_FLUSHER; or -1 */
+	int per_call;
 
 	/* ublk */
 	int cdev;
@@ -126,7 +130,7 @@ static void enter_scopes(const char *scopes)
 {
 	int fd, ret;
 
-	if (!strcmp(scopes, "none"))
+	if (!strcmp(scopes, "none") || !strcmp(scopes, "per-call"))
 		return;
 	if (!strcmp(scopes, "prctl")) {
 		if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
@@ -147,13 +151,45 @@ static void enter_scopes(const char *scopes)
 	close(fd);
 }
 
+/* One call on the backing file, under IO_FLUSHER; the thread has no mark before or after. */
+static ssize_t scoped_call(struct daemon *d, struct memscope_call *call)
+{
+	call->scopes = MEMSCOPE_IO_FLUSHER;
+	call->fd = d->fd;
+	return ioctl(d->per_call, MEMSCOPE_IOC_CALL, call);
+}
+
+static ssize_t pio(struct daemon *d, bool write, char *buf, size_t len, off_t pos)
+{
+	struct iovec iov = { buf, len };
+	struct memscope_call call = {
+		.op = write ? MEMSCOPE_CALL_WRITE : MEMSCOPE_CALL_READ,
+		.iov = (uintptr_t)&iov,
+		.iovcnt = 1,
+		.offset = pos,
+	};
+
+	if (d->per_call >= 0)
+		return scoped_call(d, &call);
+	return write ? pwrite(d->fd, buf, len, pos) : pread(d->fd, buf, len, pos);
+}
+
+static int sync_file(struct daemon *d)
+{
+	struct memscope_call call = {
+		.op = MEMSCOPE_CALL_FSYNC,
+		.flags = MEMSCOPE_FSYNC_DATASYNC,
+	};
+
+	return d->per_call >= 0 ? scoped_call(d, &call) : fdatasync(d->fd);
+}
+
 /* --- serving -------------------------------------------------------------- */
 
 static int full_pio(struct daemon *d, bool write, char *buf, size_t len, off_t pos)
 {
 	while (len) {
-		ssize_t n = write ? pwrite(d->fd, buf, len, pos) :
-				    pread(d->fd, buf, len, pos);
+		ssize_t n = pio(d, write, buf, len, pos);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -198,7 +234,7 @@ static int serve_one(struct daemon *d, const struct ublksrv_io_desc *desc, char 
 		return ret;
 
 	if (op == UBLK_IO_OP_FLUSH)
-		return d->ram || !fdatasync(d->fd) ? 0 : -errno;
+		return d->ram || !sync_file(d) ? 0 : -errno;
 	if (op != UBLK_IO_OP_READ && op != UBLK_IO_OP_WRITE)
 		return -EOPNOTSUPP;
 	if (pos < 0 || (size_t)pos > d->size_bytes || len > d->size_bytes - pos)
@@ -264,6 +300,11 @@ static void __attribute__((noreturn)) serve(struct daemon *d, int ready)
 	int ret;
 
 	enter_scopes(d->scopes);
+	if (!strcmp(d->scopes, "per-call")) {
+		d->per_call = open("/dev/memscope", O_RDWR | O_CLOEXEC);
+		if (d->per_call < 0)
+			die("open /dev/memscope");
+	}
 	open_store(d);
 	d->cdev = open_node("ublkc0", "/sys/class/ublk-char/ublkc0/dev");
 	/* The driver maps the whole descriptor area of the queue or nothing. */
@@ -368,7 +409,8 @@ static void usage(FILE *f)
 "                   the page cache\n"
 "  --scopes LIST    marks of the serving thread, through /dev/memscope: none\n"
 "                   (default), io-flusher, or some of noio,nofs,local-throttle;\n"
-"                   prctl: PR_SET_IO_FLUSHER instead, to compare\n");
+"                   prctl: PR_SET_IO_FLUSHER instead, to compare; per-call: no\n"
+"                   mark, but each call on FILE is made under io-flusher\n");
 }
 
 int main(int argc, char **argv)
@@ -389,6 +431,7 @@ int main(int argc, char **argv)
 		.max_io_bytes = 128 << 10,
 		.size_bytes = 64 << 20,
 		.scopes = "none",
+		.per_call = -1,
 	};
 	struct ublksrv_ctrl_dev_info info = { };
 	struct ublk_params params = { };
