@@ -77,7 +77,7 @@ TEST_F_TIMEOUT(twice, side_by_side, 300)
 	EXPECT_EQ(0, hold(dev, NOIO));
 	close(dev);
 	/* Control: alone, the other one is taken. */
-	ASSERT_EQ(0, module_remove_soon());
+	ASSERT_EQ(0, module_remove());
 	EXPECT_EQ(0, insert_image(elf, st.st_size));
 	EXPECT_EQ(0, system("rmmod memscop2"));
 }

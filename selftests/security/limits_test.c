@@ -102,7 +102,7 @@ TEST(no_address_in_log)
 	ssize_t len;
 
 	ASSERT_LE(0, log);
-	ASSERT_EQ(0, module_remove_soon());
+	ASSERT_EQ(0, module_remove());
 	ASSERT_EQ(0, module_insert());
 	fd = open_device();
 	ASSERT_LE(0, fd);
