@@ -17,6 +17,7 @@ use crate::kapi::{
     debugfs,
     later::Later,
     miscdev,
+    once::Once,
     pid::Pid,
     task::{self, Flags},
     task_work::{Drain, Notify},
@@ -28,7 +29,7 @@ use kernel::{
     miscdevice::{MiscDevice, MiscDeviceRegistration},
     prelude::*,
     seq_file::SeqFile,
-    sync::{Arc, SetOnce},
+    sync::Arc,
     uaccess::UserSlice,
 };
 use marks::{FileId, Origin, Registry, Request, Target};
@@ -124,7 +125,7 @@ impl Drop for Teardown {
 pub(crate) struct Flusher {
     shared: Arc<Shared>,
     id: FileId,
-    delegation: SetOnce<Delegation>,
+    delegation: Once<Delegation>,
 }
 
 #[vtable]
@@ -140,12 +141,14 @@ impl MiscDevice for Flusher {
         device.end_all(None);
     }
 
+    #[inline(always)]
     fn ioctl(device: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         device.ioctl(cmd, arg)
     }
 
     // Arguments by value are no pointers, which the generic compat handler would take them for.
     #[cfg(CONFIG_COMPAT)]
+    #[inline(always)]
     fn compat_ioctl(device: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         device.ioctl(cmd, arg)
     }
@@ -163,7 +166,7 @@ impl miscdev::Device for Flusher {
         let this = Self {
             shared: shared.clone(),
             id: shared.registry.new_file(),
-            delegation: SetOnce::new(),
+            delegation: Once::new(),
         };
         Ok(KBox::new(this, GFP_KERNEL)?)
     }
@@ -183,10 +186,20 @@ impl Flusher {
         self.shared.tally.close(self.id, setter);
     }
 
+    /// A command. Those that do what `prctl()` does cost what it costs: no frame is set up for what the
+    /// others need.
+    #[inline(always)]
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
             abi::SET_IO_FLUSHER => self.check_full().and_then(|()| set_io_flusher(arg)),
             abi::GET_IO_FLUSHER => self.check_full().and_then(|()| get_io_flusher(arg)),
+            _ => self.ioctl_beyond_prctl(cmd, arg),
+        }
+    }
+
+    #[inline(never)]
+    fn ioctl_beyond_prctl(&self, cmd: u32, arg: usize) -> Result<isize> {
+        match cmd {
             abi::SET_SCOPES => self.check_full().and_then(|()| set_scopes(arg)),
             abi::GET_SCOPES => self.check_full().and_then(|()| get_scopes(arg)),
             abi::GET_FEATURES => get_features(arg),

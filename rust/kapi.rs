@@ -17,6 +17,7 @@ pub(crate) mod file_call;
 pub(crate) mod gfp;
 pub(crate) mod later;
 pub(crate) mod miscdev;
+pub(crate) mod once;
 pub(crate) mod params;
 pub(crate) mod pid;
 pub(crate) mod rcu_table;

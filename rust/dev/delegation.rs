@@ -105,6 +105,7 @@ impl Flusher {
     }
 
     /// `EPERM` without the capability, and on a delegated file.
+    #[inline]
     pub(super) fn check_full(&self) -> Result {
         match self.delegation.as_ref() {
             None => check_capability(),
