@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "flusher.h"
+#include "../files.h"
 
 #define NOBODY 65534
 
@@ -116,18 +117,6 @@ static int drop(bool effective_only, bool all_but)
 static int become_nobody(void)
 {
 	return setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY);
-}
-
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t len = strlen(text), done;
-
-	if (fd < 0)
-		return -1;
-	done = write(fd, text, len);
-	close(fd);
-	return done == len ? 0 : -1;
 }
 
 static int user_namespace(void)

@@ -34,18 +34,6 @@ struct memory {
 	int kinds;
 };
 
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t done;
-
-	if (fd < 0)
-		return -1;
-	done = write(fd, text, strlen(text));
-	close(fd);
-	return done < 0 ? -1 : 0;
-}
-
 static struct count *kind(struct memory *m, const char *what, const char *name)
 {
 	char full[sizeof(m->kind[0].name)];

@@ -6,27 +6,19 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
-static inline int ko_open(void)
+#include "../files.h"
+
+static inline const char *ko_path(void)
 {
 	const char *path = getenv("MEMSCOPE_KO");
 
-	if (!path) {
-		errno = ENOENT;
-		return -1;
-	}
-	return open(path, O_RDONLY | O_CLOEXEC);
+	return path ? path : "";
 }
 
 /* 0 or a negative errno. */
 static inline int module_insert(void)
 {
-	int fd = ko_open(), ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
-	return ret;
+	return insert_ko(ko_path(), "");
 }
 
 /* As rmmod does: refused, not waited for, while something holds it. */

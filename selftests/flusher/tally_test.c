@@ -20,17 +20,6 @@
 #define NOBODY 65534
 #define MB (1024 * 1024)
 
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret;
-
-	if (fd < 0)
-		return -1;
-	ret = write(fd, text, strlen(text)) == strlen(text) ? 0 : -1;
-	close(fd);
-	return ret;
-}
-
 /* A child that does something over and over, in a control group of 8 MB. */
 struct worker {
 	pid_t pid;
@@ -93,7 +82,7 @@ static int worker_start(struct worker *w)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		prctl(PR_SET_NAME, "tally worker");
 		close(w->control[1]);
-		if (write_file(GROUP "/cgroup.procs", "0"))
+		if (write_text(GROUP "/cgroup.procs", "0"))
 			_exit(1);
 		while (read(w->control[0], &what, 1) == 1) {
 			switch (what) {
@@ -178,9 +167,9 @@ FIXTURE_SETUP(tally)
 	mkdir(CGROUP, 0700);
 	if (access(CGROUP "/cgroup.controllers", F_OK))
 		ASSERT_EQ(0, mount("cgroup", CGROUP, "cgroup2", 0, NULL));
-	ASSERT_EQ(0, write_file(CGROUP "/cgroup.subtree_control", "+memory"));
+	ASSERT_EQ(0, write_text(CGROUP "/cgroup.subtree_control", "+memory"));
 	mkdir(GROUP, 0700);
-	ASSERT_EQ(0, write_file(GROUP "/memory.max", "8M"));
+	ASSERT_EQ(0, write_text(GROUP "/memory.max", "8M"));
 	ASSERT_EQ(0, need_debugfs());
 	ASSERT_EQ(0, worker_start(&self->worker));
 }
@@ -249,8 +238,8 @@ TEST_F(tally, pauses)
 	ASSERT_LT(0, read_file("/proc/sys/vm/dirty_ratio", old, sizeof(old)));
 	ASSERT_LT(0, read_file("/proc/sys/vm/dirty_background_ratio", old_background,
 			       sizeof(old_background)));
-	ASSERT_EQ(0, write_file("/proc/sys/vm/dirty_bytes", "1048576"));
-	ASSERT_EQ(0, write_file("/proc/sys/vm/dirty_background_bytes", "524288"));
+	ASSERT_EQ(0, write_text("/proc/sys/vm/dirty_bytes", "1048576"));
+	ASSERT_EQ(0, write_text("/proc/sys/vm/dirty_background_bytes", "524288"));
 	ASSERT_EQ(0, worker_do(&self->worker, 'f'));
 	for (i = 0; i < 20; i++) {
 		ASSERT_EQ(0, worker_do(&self->worker, 'w'));
@@ -265,8 +254,8 @@ TEST_F(tally, pauses)
 	/* A pause is at least a tick, and at most 200 ms (MAX_PAUSE). */
 	EXPECT_LE(e->pauses * 1000000ULL, e->pause_ns);
 	EXPECT_GE(e->pauses * 200000000ULL, e->pause_ns);
-	write_file("/proc/sys/vm/dirty_ratio", old);
-	write_file("/proc/sys/vm/dirty_background_ratio", old_background);
+	write_text("/proc/sys/vm/dirty_ratio", old);
+	write_text("/proc/sys/vm/dirty_background_ratio", old_background);
 }
 
 /* The lines about unmarked threads since log was opened; the last of them is left in line. */

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 
 #include "../flusher/mark.h"
+#include "../files.h"
 
 #define BYTES 65536
 #define STRESS "stress dev=/dev/ram0 dev=/dev/ram1 clients=3 threads=2 ops=60000 timeout=200"
@@ -23,18 +24,6 @@ static struct shared {
 	atomic_ulong done;
 	atomic_bool stop;
 } *shared;
-
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
 
 /* In a hold, writes to the disk and reads again until it is told to stop. */
 static int daemon_body(void)
@@ -98,12 +87,8 @@ FIXTURE(suspend) {
 
 FIXTURE_SETUP(suspend)
 {
-	char path[4096];
-
 	ASSERT_EQ(0, system("modprobe -a dm-mod dm-bufio && modprobe brd rd_nr=2 rd_size=98304"));
-	snprintf(path, sizeof(path), "insmod %s/ext/bufio/memscope_bufio_test.ko",
-		 getenv("MEMSCOPE_BUILD"));
-	ASSERT_EQ(0, system(path));
+	ASSERT_EQ(0, insert_built("ext/bufio/memscope_bufio_test.ko", ""));
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);
 	ASSERT_NE(MAP_FAILED, shared);

@@ -58,7 +58,7 @@ static int insert_image(const char *elf, size_t size)
 /* Rule: a second one beside the first is refused, under the same name and under another. */
 TEST_F_TIMEOUT(twice, side_by_side, 300)
 {
-	int fd = ko_open(), dev;
+	int fd = open(ko_path(), O_RDONLY | O_CLOEXEC), dev;
 	struct stat st;
 	char *elf;
 

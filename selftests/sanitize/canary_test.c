@@ -14,17 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
+#include "../files.h"
 
 /* Has the file, from where fd stands on, this text in one of its reads? */
 static bool has(int fd, const char *text)
@@ -41,18 +31,10 @@ static bool has(int fd, const char *text)
 /* 0 or a negative errno of loading the module with this bug. */
 static int commit(const char *bug)
 {
-	const char *build = getenv("MEMSCOPE_BUILD");
-	char path[4096], param[64];
-	int fd, ret;
+	char param[64];
 
-	snprintf(path, sizeof(path), "%s/ext/sanitize/canary.ko", build ? build : "");
 	snprintf(param, sizeof(param), "bug=%s", bug);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, param, 0) ? -errno : 0;
-	close(fd);
-	return ret;
+	return insert_built("ext/sanitize/canary.ko", param);
 }
 
 FIXTURE(bug) {

@@ -19,18 +19,6 @@
 /* More points than this in one call: it does not end. */
 #define MOST 100000
 
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 /* Everything that sleeps may fail, and single pages; without a line each. */
 static int set_up_faults(void)
 {

@@ -12,19 +12,8 @@
 #include <glob.h>
 
 #include "../flusher/flusher.h"
+#include "../files.h"
 #include "bufio_faults.h"
-
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
 
 /* The number of an operation of the module, by its name; -1 if there is none. */
 static long number_of(int fd, const char *name)
@@ -93,11 +82,10 @@ static long judge(int fd, long op)
 static void insert(struct __test_metadata *_metadata, FIXTURE_DATA(device) *self,
 		   const char *device)
 {
-	char command[4200];
+	char param[64];
 
-	snprintf(command, sizeof(command), "insmod %s/ext/sanitize/bufio_faults.ko device=%s",
-		 getenv("MEMSCOPE_BUILD"), device);
-	ASSERT_EQ(0, system(command));
+	snprintf(param, sizeof(param), "device=%s", device);
+	ASSERT_EQ(0, insert_built("ext/sanitize/bufio_faults.ko", param));
 	self->fd = open("/dev/bufio_faults", O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, self->fd);
 	self->op = number_of(self->fd, "write_dirty_buffers");

@@ -95,7 +95,7 @@ FIXTURE_SETUP(containers)
 	self->disk = open_disk();
 	if (self->disk < 0)
 		SKIP(return, "no disk: scripts/vm --disk 256M");
-	ASSERT_EQ(0, write_file("/proc/self/oom_score_adj", "-1000"));
+	ASSERT_EQ(0, write_text("/proc/self/oom_score_adj", "-1000"));
 	/* The watched task must not fault its own pages in. */
 	ASSERT_EQ(0, mlockall(MCL_CURRENT | MCL_FUTURE));
 }

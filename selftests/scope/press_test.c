@@ -36,7 +36,7 @@ static void set_up(struct __test_metadata *_metadata, int *fd, int *disk, struct
 	if (*disk < 0)
 		SKIP(return, "no disk: scripts/vm --disk 256M");
 	/* A kill by the OOM killer would be found in the log, not in the test. */
-	ASSERT_EQ(0, write_file("/proc/self/oom_score_adj", "-1000"));
+	ASSERT_EQ(0, write_text("/proc/self/oom_score_adj", "-1000"));
 }
 
 FIXTURE(press) {
@@ -314,17 +314,17 @@ FIXTURE_SETUP(memcg)
 		return;
 	mkdir(CGROUP_MNT, 0700);
 	ASSERT_EQ(0, mount("none", CGROUP_MNT, "cgroup2", 0, NULL));
-	write_file(CGROUP_MNT "/cgroup.subtree_control", "+memory");
+	write_text(CGROUP_MNT "/cgroup.subtree_control", "+memory");
 	ASSERT_TRUE(mkdir(CGROUP, 0700) == 0 || errno == EEXIST);
 	/* What the cache holds from before is charged to somebody else. */
 	ASSERT_EQ(0, posix_fadvise(self->disk, 0, 0, POSIX_FADV_DONTNEED));
-	ASSERT_EQ(0, write_file(CGROUP "/cgroup.procs", "0"));
+	ASSERT_EQ(0, write_text(CGROUP "/cgroup.procs", "0"));
 }
 
 FIXTURE_TEARDOWN(memcg)
 {
-	write_file(CGROUP "/memory.max", "max");
-	write_file(CGROUP_MNT "/cgroup.procs", "0");
+	write_text(CGROUP "/memory.max", "max");
+	write_text(CGROUP_MNT "/cgroup.procs", "0");
 	posix_fadvise(self->disk, 0, 0, POSIX_FADV_DONTNEED);
 	rmdir(CGROUP);
 	umount2(CGROUP_MNT, MNT_DETACH);
@@ -338,7 +338,7 @@ static void press_memcg(struct __test_metadata *_metadata, FIXTURE_DATA(memcg) *
 	char current[32] = "";
 	int fd;
 
-	ASSERT_EQ(0, write_file(CGROUP "/memory.max", "max"));
+	ASSERT_EQ(0, write_text(CGROUP "/memory.max", "max"));
 	ASSERT_EQ(0, fill_cache(self->disk, MEMCG_CACHE_MIB));
 	fd = open(CGROUP "/memory.current", O_RDONLY);
 	ASSERT_GE(fd, 0);
@@ -346,7 +346,7 @@ static void press_memcg(struct __test_metadata *_metadata, FIXTURE_DATA(memcg) *
 	close(fd);
 	/* The cache must be in this cgroup, or there is nothing to reclaim. */
 	ASSERT_GE(strtoul(current, NULL, 10), (unsigned long)MEMCG_CACHE_MIB << 20);
-	ASSERT_EQ(0, write_file(CGROUP "/memory.max", current));
+	ASSERT_EQ(0, write_text(CGROUP "/memory.max", current));
 	ASSERT_EQ(0, ioctl(self->fd, ST_IOC_PRESS, p));
 	report(name, p);
 	EXPECT_EQ(p->flags_before, p->flags_after);

@@ -44,16 +44,4 @@ static inline int fill_cache(int disk, int mib)
 	return 0;
 }
 
-static inline int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
-
 #endif /* SCOPE_DISK_H */

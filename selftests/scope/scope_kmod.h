@@ -6,15 +6,9 @@
 #ifndef SCOPE_KMOD_H
 #define SCOPE_KMOD_H
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include "../files.h"
 #include "scope_test.h"
 
 /* enum memscope_kind of include/linux/memscope.h, which needs kernel headers. */
@@ -32,18 +26,8 @@ enum {
 /* Inserts $MEMSCOPE_BUILD/@path, unless it is there already. */
 static inline int insert_module(const char *path)
 {
-	const char *build = getenv("MEMSCOPE_BUILD");
-	char full[4096];
-	int fd, err;
+	int err = insert_built(path, "");
 
-	if (!build)
-		return -ENOENT;
-	snprintf(full, sizeof(full), "%s/%s", build, path);
-	fd = open(full, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
 	return err == -EEXIST ? 0 : err;
 }
 

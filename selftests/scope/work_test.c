@@ -86,7 +86,7 @@ TEST_F_TIMEOUT(work, pressure, 120)
 
 	if (disk < 0)
 		SKIP(return, "no disk: scripts/vm --disk 256M");
-	ASSERT_EQ(0, write_file("/proc/self/oom_score_adj", "-1000"));
+	ASSERT_EQ(0, write_text("/proc/self/oom_score_adj", "-1000"));
 	for (int i = 0; i < 4; i++) {
 		static const __u32 kinds[] = { 0, NOIO, NOFS, NOWAIT };
 		struct st_work w = {

@@ -21,6 +21,7 @@
 #include <sys/uio.h>
 
 #include "../flusher/mark.h"
+#include "../files.h"
 
 #define NOBODY 65534
 
@@ -149,18 +150,6 @@ static int probe(int fd, bool allowed)
 		wrong++;
 	}
 	return wrong;
-}
-
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t len = strlen(text), done;
-
-	if (fd < 0)
-		return -1;
-	done = write(fd, text, len);
-	close(fd);
-	return done == len ? 0 : -1;
 }
 
 static int become_nobody(void)
