@@ -449,7 +449,7 @@ static bool good_closed(long ret)
 static int reloaded(void)
 {
 	closed();
-	return module_remove() || module_insert() || opened() ? -1 : 0;
+	return module_remove_soon() || module_insert() || opened() ? -1 : 0;
 }
 
 static void *idle(void *arg)
