@@ -4,6 +4,7 @@
  * loaded, which module! in Rust does not offer.
  */
 
+#include <linux/errno.h>
 #include <linux/export.h>
 #include <linux/moduleparam.h>
 
@@ -61,7 +62,13 @@ static int current_get(char *buffer, const struct kernel_param *kp)
 	return sysfs_emit(buffer, "%lu\n", memscope_bufio_current_allocated());
 }
 
-static const struct kernel_param_ops current_ops = { .get = current_get };
+/* The kernel calls it for a value given when the module is loaded. */
+static int current_set(const char *value, const struct kernel_param *kp)
+{
+	return -EPERM;
+}
+
+static const struct kernel_param_ops current_ops = { .set = current_set, .get = current_get };
 module_param_cb(current_allocated_bytes, &current_ops, NULL, 0444);
 MODULE_PARM_DESC(current_allocated_bytes, "Bytes of block buffers, headers included");
 
