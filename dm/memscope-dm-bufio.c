@@ -206,12 +206,20 @@ struct dm_bufio_client *dm_bufio_get_client(struct dm_buffer *b)
 /*
  * The exports.
  *
- * Not EXPORT_SYMBOL_GPL, for two reasons. depmod would take this module for the
- * provider of every target's symbols, because it is installed, though nobody
- * asked for it. And the kernel compares exported names with those of the other
- * modules before a module's code can say anything: with dm-bufio.ko loaded, its
- * message would be the only one. So the table of exports is kept where neither
- * looks for it, and the init function hangs it into struct module.
+ * Not EXPORT_SYMBOL_GPL, for two reasons. depmod would take this module, because
+ * it is installed, for the provider of every target's symbols, though nobody
+ * asked for it; it cannot be installed where depmod does not look, as modprobe
+ * would not find it either, nor DKMS know the place. And the kernel compares
+ * exported names with those of the other modules before a module's code can say
+ * anything (complete_formation() in kernel/module/main.c): beside dm-bufio.ko its
+ * "exports duplicate symbol" would be the only message. So the table of exports is
+ * kept where neither looks for it, and the init function hangs it into struct
+ * module.
+ *
+ * What this relies on was read, and is run by selftests/dm, on 7.2 and 7.3:
+ * find_symbol() and free_module() in kernel/module/main.c, which read syms,
+ * num_syms and flagstab and do not free them. The types are checked below, the
+ * entry in exports_check.c; the file does not compile where they differ.
  *
  * The names are in the order of strcmp(), by which the kernel searches.
  */
@@ -270,21 +278,31 @@ extern const char memscope_exports[];
 #define EXPORT_FLAGS(name) KSYM_FLAG_GPL_ONLY,
 static const u8 export_flags[] = { FOR_EACH_EXPORT(EXPORT_FLAGS) };
 
-static bool dm_bufio_is_loaded(void)
-{
-	struct kobject *other = kset_find_obj(THIS_MODULE->mkobj.kobj.kset, "dm_bufio");
-
-	kobject_put(other);
-	return other;
-}
+static_assert(__same_type(THIS_MODULE->syms, const struct kernel_symbol *));
+static_assert(__same_type(THIS_MODULE->num_syms, unsigned int));
+static_assert(__same_type(THIS_MODULE->flagstab, const u8 *));
 
 static void publish_exports(void)
 {
 	THIS_MODULE->syms = (const void *)memscope_exports;
 	THIS_MODULE->flagstab = export_flags;
-	/* Symbols are looked up under RCU: nobody sees the number without the table. */
-	synchronize_rcu();
-	smp_store_release(&THIS_MODULE->num_syms, ARRAY_SIZE(export_flags));
+	/*
+	 * Nobody sees the number without the table: who searches does so under RCU
+	 * or module_mutex, and reads both without giving up the processor in between.
+	 */
+	synchronize_rcu_tasks();
+	WRITE_ONCE(THIS_MODULE->num_syms, ARRAY_SIZE(export_flags));
+}
+
+static int refuse_beside_dm_bufio(void)
+{
+	struct kobject *other = kset_find_obj(THIS_MODULE->mkobj.kobj.kset, "dm_bufio");
+
+	if (!other)
+		return 0;
+	kobject_put(other);
+	pr_err("dm_bufio is loaded, whose place this module takes: remove the targets that use it (lsmod), then dm_bufio\n");
+	return -EBUSY;
 }
 
 /*
@@ -344,6 +362,17 @@ static int peak_set(const char *value, const struct kernel_param *kp)
 	return error;
 }
 
+/*
+ * The others are counts. The kernel calls it for a value given when the module is
+ * loaded, which dm-bufio takes and its init function clears.
+ */
+static int count_set(const char *value, const struct kernel_param *kp)
+{
+	unsigned long bytes;
+
+	return kstrtoul(value, 0, &bytes);
+}
+
 static int current_get(char *buffer, const struct kernel_param *kp)
 {
 	return sysfs_emit(buffer, "%lu\n", usage().current_bytes);
@@ -376,34 +405,42 @@ static int vmalloc_get(char *buffer, const struct kernel_param *kp)
 
 static const struct kernel_param_ops max_cache_size_bytes_ops = { .get = limit_get, .set = limit_set };
 module_param_cb(max_cache_size_bytes, &max_cache_size_bytes_ops, NULL, 0644);
+MODULE_INFO(parmtype, "max_cache_size_bytes:ulong");
 MODULE_PARM_DESC(max_cache_size_bytes, "Limit of all block buffers, 0 for the default (1 to allocate none beyond the reserves)");
 
 static const struct kernel_param_ops retain_bytes_ops = { .get = retain_get, .set = retain_set };
 module_param_cb(retain_bytes, &retain_bytes_ops, NULL, 0644);
+MODULE_INFO(parmtype, "retain_bytes:ulong");
 MODULE_PARM_DESC(retain_bytes, "Bytes that the shrinker leaves to each client");
 
 static const struct kernel_param_ops peak_allocated_bytes_ops = { .get = peak_get, .set = peak_set };
 module_param_cb(peak_allocated_bytes, &peak_allocated_bytes_ops, NULL, 0644);
+MODULE_INFO(parmtype, "peak_allocated_bytes:ulong");
 MODULE_PARM_DESC(peak_allocated_bytes, "Most bytes of block buffers at once");
 
-static const struct kernel_param_ops current_allocated_bytes_ops = { .get = current_get };
+static const struct kernel_param_ops current_allocated_bytes_ops = { .get = current_get, .set = count_set };
 module_param_cb(current_allocated_bytes, &current_allocated_bytes_ops, NULL, 0444);
+MODULE_INFO(parmtype, "current_allocated_bytes:ulong");
 MODULE_PARM_DESC(current_allocated_bytes, "Bytes of block buffers, headers included");
 
-static const struct kernel_param_ops allocated_kmem_cache_bytes_ops = { .get = kmem_cache_get };
+static const struct kernel_param_ops allocated_kmem_cache_bytes_ops = { .get = kmem_cache_get, .set = count_set };
 module_param_cb(allocated_kmem_cache_bytes, &allocated_kmem_cache_bytes_ops, NULL, 0444);
+MODULE_INFO(parmtype, "allocated_kmem_cache_bytes:ulong");
 MODULE_PARM_DESC(allocated_kmem_cache_bytes, "Headers, lookup tables and blocks smaller than a page, part of the current bytes");
 
-static const struct kernel_param_ops allocated_kmalloc_bytes_ops = { .get = kmalloc_get };
+static const struct kernel_param_ops allocated_kmalloc_bytes_ops = { .get = kmalloc_get, .set = count_set };
 module_param_cb(allocated_kmalloc_bytes, &allocated_kmalloc_bytes_ops, NULL, 0444);
+MODULE_INFO(parmtype, "allocated_kmalloc_bytes:ulong");
 MODULE_PARM_DESC(allocated_kmalloc_bytes, "Always 0: small blocks have slabs of their own");
 
-static const struct kernel_param_ops allocated_get_free_pages_bytes_ops = { .get = pages_get };
+static const struct kernel_param_ops allocated_get_free_pages_bytes_ops = { .get = pages_get, .set = count_set };
 module_param_cb(allocated_get_free_pages_bytes, &allocated_get_free_pages_bytes_ops, NULL, 0444);
+MODULE_INFO(parmtype, "allocated_get_free_pages_bytes:ulong");
 MODULE_PARM_DESC(allocated_get_free_pages_bytes, "Blocks from the page allocator, part of the current bytes");
 
-static const struct kernel_param_ops allocated_vmalloc_bytes_ops = { .get = vmalloc_get };
+static const struct kernel_param_ops allocated_vmalloc_bytes_ops = { .get = vmalloc_get, .set = count_set };
 module_param_cb(allocated_vmalloc_bytes, &allocated_vmalloc_bytes_ops, NULL, 0444);
+MODULE_INFO(parmtype, "allocated_vmalloc_bytes:ulong");
 MODULE_PARM_DESC(allocated_vmalloc_bytes, "Blocks from vmalloc, part of the current bytes");
 
 static unsigned int max_age_seconds;
@@ -418,12 +455,16 @@ static const struct memscope_bufio_dm_io_ops dm_io_ops = {
 
 static int __init memscope_dm_bufio_init(void)
 {
-	if (dm_bufio_is_loaded()) {
-		pr_err("dm_bufio is loaded, whose place this module takes: remove the targets that use it (lsmod), then dm_bufio\n");
-		return -EBUSY;
-	}
-	memscope_bufio_set_dm_io(&dm_io_ops);
+	int error = refuse_beside_dm_bufio();
+
+	if (error)
+		return error;
 	publish_exports();
+	/* From here on the kernel refuses dm_bufio; it may have come just before. */
+	error = refuse_beside_dm_bufio();
+	if (error)
+		return error;
+	memscope_bufio_set_dm_io(&dm_io_ops);
 	pr_info("in the place of dm_bufio, which cannot be loaded meanwhile\n");
 	return 0;
 }

@@ -7,7 +7,7 @@
 # memscope-dm-bufio.ko, in one boot, with Debian's own target modules. A case is
 # a function case_NAME; it fails with the first command that fails, and says with
 # "fact" what it saw. It passes if it did not fail on either cache and the facts
-# of both are the same.
+# of both are the same. In its row "FAILED" comes before what was said by then.
 
 set -u
 export LC_ALL=C
@@ -15,6 +15,7 @@ export LC_ALL=C
 export DM_DISABLE_UDEV=1
 
 ko=$MEMSCOPE_BUILD/memscope-dm-bufio.ko
+conf=$MEMSCOPE_BUILD/../../dm/memscope-dm-bufio.conf
 extra=$MEMSCOPE_BUILD/ext/targets
 mnt=/tmp/dm-mnt
 work=/tmp/dm-work
@@ -207,8 +208,7 @@ load_stock() {
 }
 load_ours() {
 	mkdir -p /run/modprobe.d && modprobe -a dm-mod dm-flakey && insmod "$ko" &&
-		echo "install dm_bufio /bin/true" >/run/modprobe.d/memscope-dm-bufio.conf &&
-		modprobe -a dm-bufio "${modules[@]}" && insert &&
+		cp "$conf" /run/modprobe.d/ && modprobe -a dm-bufio "${modules[@]}" && insert &&
 		[ ! -d /sys/module/dm_bufio ] && [ -n "$(ls /sys/module/memscope_dm_bufio/holders)" ]
 }
 
@@ -230,7 +230,8 @@ attempt() { # CACHE NAME
 	echo "# $2 on $1: $((took / 1000)) ms"
 	facts[$1.$2]=$(tr '\n' ';' <"$work/facts" | sed 's/;$//; s/;/; /g')
 	if [ "$result" -ne 0 ]; then
-		echo "# $2 on $1 failed with status $result, having said: ${facts[$1.$2]}"
+		facts[$1.$2]="FAILED ${facts[$1.$2]}"
+		echo "# $2 on $1 failed with status $result"
 		sed 's/^/#   /' "$work/log"
 		dmesg | tail -n 12 | sed 's/^/#   | /'
 	fi

@@ -71,6 +71,12 @@ refused() {
 		! kernel_said "duplicate symbol"
 }
 is "beside dm-bufio it is refused, with a message that says why" refused
+kept() {
+	cp "$top/dm/memscope-dm-bufio.conf" "$conf" && modprobe dm-integrity && uses dm_integrity dm_bufio && ! loaded memscope_dm_bufio
+	local status=$?
+	rm "$conf" && modprobe -r dm-integrity && return $status
+}
+is "turned on beside dm-bufio: what is loaded stays, and serves the next target too" kept
 is "and can be loaded when dm-bufio has gone" eval "modprobe -r dm-verity && ! loaded dm_bufio && modprobe memscope-dm-bufio && loaded memscope_dm_bufio"
 other_way() {
 	modprobe dm-bufio && return 1
@@ -78,17 +84,36 @@ other_way() {
 }
 is "dm-bufio is refused beside it" other_way
 is "it goes again" unload
+is "memscope's own count cannot be given when it is loaded" eval "! modprobe memscope current_allocated_bytes=1 && ! loaded memscope"
 
 # --- on ---
 
 cp "$top/dm/memscope-dm-bufio.conf" "$conf"
 on() { modprobe dm-verity && uses dm_verity memscope_dm_bufio && uses memscope_dm_bufio memscope && ! loaded dm_bufio; }
 is "on: modprobe dm-verity pulls in memscope_dm_bufio, and no dm_bufio" on
+in_words() {
+	local out
+	out=$(modprobe dm-verity 2>&1) && return 1
+	echo "$out"
+	[[ $out == *"memscope-dm-bufio cannot take the place of dm-bufio"* ]] && ! loaded dm_bufio && ! loaded dm_verity
+}
+by_hand() { modprobe -a memscope dm-mod && insmod /tmp/memscope-dm-bufio.ko && on; }
+absent() {
+	local status=0
+	modprobe -r dm-verity && ! loaded memscope_dm_bufio && mv "$tree/updates/memscope-dm-bufio.ko" /tmp/ && depmod -a || return
+	in_words && by_hand || status=1
+	unload || status=1
+	mv /tmp/memscope-dm-bufio.ko "$tree/updates/" && depmod -a && modprobe dm-verity && return $status
+}
+is "on, and not installed: refused in words; inserted by hand it is used" absent
 is "dm-bufio by name is ours" eval "modprobe dm-bufio && ! loaded dm_bufio"
 same_names() { exported memscope_dm_bufio | diff /tmp/stock-names - && [ -s /tmp/stock-names ]; }
 is "every name that dm-bufio exports is exported" same_names
 same_parameters() { parameters memscope_dm_bufio | diff /tmp/stock-parameters - && [ -s /tmp/stock-parameters ]; }
 is "every parameter of dm-bufio is there, with the same access" same_parameters
+types() { modinfo -F parm "$1" | sed -E 's/:.*\((.*)\)$/ \1/' | sort; }
+same_types() { diff <(types dm-bufio) <(types memscope-dm-bufio) && types dm-bufio | grep -q "max_cache_size_bytes ulong"; }
+is "and of the same type" same_types
 is "it cannot be removed while dm-verity uses it" eval "! rmmod memscope_dm_bufio && loaded memscope_dm_bufio"
 is "memscope cannot be removed while it is used" eval "! rmmod memscope && loaded memscope"
 counted() {
@@ -104,9 +129,10 @@ is "modprobe -r dm-verity takes it along, as it does dm-bufio" eval "modprobe -r
 
 p=/sys/module/memscope_dm_bufio/parameters
 value() { cat "$p/$1"; }
-modprobe memscope-dm-bufio max_cache_size_bytes=200000
+modprobe memscope-dm-bufio max_cache_size_bytes=200000 current_allocated_bytes=7 allocated_vmalloc_bytes=7
 is "a parameter can be given when it is loaded" [ "$(value max_cache_size_bytes)" = 200000 ]
-is "and is memscope's" [ "$(cat /sys/module/memscope/parameters/max_cache_size_bytes)" = 200000 ]
+is "a count given so is taken and cleared, as by dm-bufio" [ "$(value current_allocated_bytes) $(value allocated_vmalloc_bytes)" = "0 0" ]
+is "the limit is memscope's" [ "$(cat /sys/module/memscope/parameters/max_cache_size_bytes)" = 200000 ]
 # 8192 blocks, with 65 of hashes.
 root=$(veritysetup format --data-blocks 8192 /dev/ram0 /dev/ram1 | awk '/^Root hash:/ { print $3 }')
 veritysetup open /dev/ram0 t /dev/ram1 "$root"
@@ -148,7 +174,12 @@ is "max_age_seconds can be set" [ "$(value max_age_seconds)" = 7 ]
 veritysetup close t
 is "a client that goes gives all of it back" [ "$(value current_allocated_bytes)" = 0 ]
 
-rm -f "$conf"
+# As docs/dm.md says.
+back() {
+	modprobe dm-verity && loaded memscope_dm_bufio && rm "$conf" && modprobe -r dm-verity memscope-dm-bufio &&
+		! loaded memscope_dm_bufio && modprobe dm-verity && uses dm_verity dm_bufio && ! loaded memscope
+}
+is "the way back: without the file, dm-bufio serves again" back
 is "all of it goes" unload
 umount "/usr/lib/modules/$release"
 modprobe -r brd
