@@ -35,6 +35,7 @@ case_persistent() {
 	up
 	saw fsck check_ext4 /dev/mapper/t
 	saw again sum /dev/mapper/t
+	fio_verify /dev/mapper/t --offset=12m --size=2m
 	down
 	# The origin is as it was: empty.
 	saw origin sum /dev/mapper/origin
