@@ -269,7 +269,7 @@ static const __s64 offsets[] = {
 };
 
 /* Rule: READ and WRITE are preadv2() and pwritev2(), for every kind of file and offset. */
-TEST_F_TIMEOUT(call, vectored_offsets, 60)
+TEST_F(call, vectored_offsets)
 {
 	struct iovec iov[3] = {
 		{ buffer, 100 }, { buffer + 200, 0 }, { buffer + 300, 8000 },
@@ -289,7 +289,7 @@ TEST_F_TIMEOUT(call, vectored_offsets, 60)
 }
 
 /* Rule: the same for every flag, known or not, and for pairs that exclude each other. */
-TEST_F_TIMEOUT(call, vectored_flags, 60)
+TEST_F(call, vectored_flags)
 {
 	static const __u32 pairs[] = { 0x30, 0x18, 0x06, 0x22, 0x50, 0xffffffff };
 	struct iovec iov[2] = { { buffer, 8 }, { buffer + 8, 4000 } };
@@ -308,7 +308,7 @@ TEST_F_TIMEOUT(call, vectored_flags, 60)
 }
 
 /* Rule: the same for every array of buffers: none, too many, bad addresses and lengths. */
-TEST_F_TIMEOUT(call, vectored_arrays, 60)
+TEST_F(call, vectored_arrays)
 {
 	static struct iovec many[1025];
 	char *hole = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE,
@@ -358,7 +358,7 @@ TEST_F_TIMEOUT(call, vectored_arrays, 60)
 }
 
 /* Rule: FSYNC is fsync() and fdatasync(), FALLOCATE fallocate(), with every mode. */
-TEST_F_TIMEOUT(call, others, 60)
+TEST_F(call, others)
 {
 	static const __s64 lens[] = { 0, 1, 4096, -1, 0x7fffffffffffffffLL, 1LL << 32 };
 	int kind, bit, i, j;

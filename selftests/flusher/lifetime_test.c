@@ -367,7 +367,7 @@ static void *hammer_body(void *data)
 }
 
 /* Rule: opens and unloads that race end in an open file or in a clear refusal. */
-TEST_F_TIMEOUT(lifetime, race_of_open_and_rmmod, 150)
+TEST_F(lifetime, race_of_open_and_rmmod)
 {
 	enum { THREADS = 2, ROUNDS = 30, LEAST = 3, SECONDS = 20 };
 	time_t end = time(NULL) + SECONDS;

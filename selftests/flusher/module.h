@@ -27,6 +27,18 @@ static inline int module_remove(void)
 	return syscall(SYS_delete_module, "memscope", O_NONBLOCK) ? -errno : 0;
 }
 
+/* The same, where a thread's work or a file that keeps the module may just be ending. */
+static inline int module_remove_soon(void)
+{
+	int ret = module_remove();
+
+	for (int i = 0; i < 100 && ret == -EAGAIN; i++) {
+		usleep(100000);
+		ret = module_remove();
+	}
+	return ret;
+}
+
 static inline bool module_loaded(void)
 {
 	return !access("/sys/module/memscope", F_OK);

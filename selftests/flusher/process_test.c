@@ -377,12 +377,12 @@ static void storm(struct __test_metadata *_metadata, int fd, __u32 flags)
 }
 
 /* Rule: threads being created meanwhile have it too, and none loses it. */
-TEST_F_TIMEOUT(process, storm_for_good, 100)
+TEST_F(process, storm_for_good)
 {
 	storm(_metadata, self->fd, PROCESS);
 }
 
-TEST_F_TIMEOUT(process, storm_held, 100)
+TEST_F(process, storm_held)
 {
 	storm(_metadata, self->fd, HOLD_PROCESS);
 }

@@ -307,7 +307,7 @@ TEST_F(status, pending_and_gone)
 }
 
 /* Rule: every thread once, in the order of their numbers, however little room there is. */
-TEST_F_TIMEOUT(status, iterates, 60)
+TEST_F(status, iterates)
 {
 	static const int rooms[] = { 1, 2, 7, 16, 17, MAX_ENTRIES };
 	pthread_t thread[THREADS];
@@ -481,7 +481,7 @@ TEST_F(status, debugfs_holds_the_module)
 }
 
 /* Rule: the probes are left some time after nobody is marked any more, and not before. */
-TEST_F_TIMEOUT(status, probes_leave, 60)
+TEST_F(status, probes_leave)
 {
 	int i;
 

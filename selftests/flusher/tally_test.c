@@ -284,7 +284,7 @@ static void let_it_log(void)
 }
 
 /* Rule: an unmarked thread of a process that serves a device is told of; a marked one is not. */
-TEST_F_TIMEOUT(tally, unmarked_server, 60)
+TEST_F(tally, unmarked_server)
 {
 	int log = kernel_log_open();
 	char want[100];

@@ -110,7 +110,7 @@ FIXTURE_VARIANT_ADD(suspend, freezer) { "freezer" };
 FIXTURE_VARIANT_ADD(suspend, devices) { "devices" };
 FIXTURE_VARIANT_ADD(suspend, core) { "core" };
 
-TEST_F_TIMEOUT(suspend, in_mid_io, 1500)
+TEST_F(suspend, in_mid_io)
 {
 	pid_t daemon, stresser;
 	int i, status;

@@ -106,14 +106,14 @@ FIXTURE_TEARDOWN(slow)
 	close(self->log);
 }
 
-TEST_F_TIMEOUT(slow, hung_task_is_reported, 600)
+TEST_F(slow, hung_task_is_reported)
 {
 	ASSERT_EQ(0, write_text("/proc/sys/kernel/hung_task_timeout_secs", "2"));
 	ASSERT_EQ(-ECANCELED, commit("hung_task"));
 	EXPECT_TRUE(has(self->log, "blocked for more than"));
 }
 
-TEST_F_TIMEOUT(slow, leak_is_reported, 600)
+TEST_F(slow, leak_is_reported)
 {
 	static const char file[] = "/sys/kernel/debug/kmemleak";
 	int fd, status;

@@ -111,7 +111,7 @@ static void scsi_disk(struct __test_metadata *_metadata, char *name, size_t size
 }
 
 /* Rule: data that was dirty when the device went is reported as not written. */
-TEST_F_TIMEOUT(device, removed_while_dirty, 600)
+TEST_F(device, removed_while_dirty)
 {
 	char name[64], path[160];
 
@@ -127,7 +127,7 @@ TEST_F_TIMEOUT(device, removed_while_dirty, 600)
 }
 
 /* Rule: a write that the device never answered is reported. */
-TEST_F_TIMEOUT(device, does_not_answer, 600)
+TEST_F(device, does_not_answer)
 {
 	static const char options[] = "/sys/bus/pseudo/drivers/scsi_debug/opts";
 	static const char nth[] = "/sys/bus/pseudo/drivers/scsi_debug/every_nth";
@@ -148,7 +148,7 @@ TEST_F_TIMEOUT(device, does_not_answer, 600)
 }
 
 /* Rule: blocks behind the end of the device are an error, and the others are there. */
-TEST_F_TIMEOUT(device, too_short, 600)
+TEST_F(device, too_short)
 {
 	ASSERT_EQ(0, system("truncate -s 16K /tmp/short && losetup /dev/loop0 /tmp/short"));
 	insert(_metadata, self, "/dev/loop0");
@@ -156,7 +156,7 @@ TEST_F_TIMEOUT(device, too_short, 600)
 }
 
 /* Rule: no space below is an error, and no longer one when there is space. */
-TEST_F_TIMEOUT(device, full_backing_file, 600)
+TEST_F(device, full_backing_file)
 {
 	ASSERT_EQ(0, system("mkdir -p /tmp/small"));
 	ASSERT_EQ(0, system("mount -t tmpfs -o size=1M none /tmp/small"));

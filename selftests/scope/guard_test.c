@@ -132,7 +132,7 @@ static int press(struct __test_metadata *_metadata, FIXTURE_DATA(containers) * s
 	return failed;
 }
 
-TEST_F_TIMEOUT(containers, under_pressure, 120)
+TEST_F(containers, under_pressure)
 {
 	const struct st_constants *c = &self->c;
 	const __u32 io_fs = c->gfp_io | c->gfp_fs, what = variant->what << 8;
@@ -173,7 +173,7 @@ TEST_F_TIMEOUT(containers, under_pressure, 120)
 }
 
 /* charge() of a noreclaim scope does give from the reserves. */
-TEST_F_TIMEOUT(containers, budget, 120)
+TEST_F(containers, budget)
 {
 	struct st_watch seen;
 

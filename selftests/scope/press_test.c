@@ -104,7 +104,7 @@ static void control(struct __test_metadata *_metadata, int fd, int disk,
 }
 
 /* noio: reclaim happens, and none of it with __GFP_IO or __GFP_FS. */
-TEST_F_TIMEOUT(press, noio, 120)
+TEST_F(press, noio)
 {
 	const struct st_constants *c = &self->c;
 	struct st_press p = {
@@ -124,7 +124,7 @@ TEST_F_TIMEOUT(press, noio, 120)
 }
 
 /* nofs: reclaim happens, may do I/O, and none of it with __GFP_FS. */
-TEST_F_TIMEOUT(press, nofs, 120)
+TEST_F(press, nofs)
 {
 	const struct st_constants *c = &self->c;
 	struct st_press p = {
@@ -145,7 +145,7 @@ TEST_F_TIMEOUT(press, nofs, 120)
 }
 
 /* nowait around a callee that says GFP_KERNEL: no direct reclaim, no compaction. */
-TEST_F_TIMEOUT(press, nowait_callee, 120)
+TEST_F(press, nowait_callee)
 {
 	const struct st_constants *c = &self->c;
 	struct st_press p = {
@@ -200,7 +200,7 @@ FIXTURE_TEARDOWN(own)
  * nowait with memscope_gfp(): with free memory all succeed, with none they fail
  * instead of taking from the reserves; the flags are the promised ones.
  */
-TEST_F_TIMEOUT(own, nowait, 120)
+TEST_F(own, nowait)
 {
 	const struct st_constants *c = &self->c;
 	const __u32 promised = c->gfp_noretry | c->gfp_nomemalloc | c->gfp_nowarn;
@@ -231,7 +231,7 @@ TEST_F_TIMEOUT(own, nowait, 120)
 }
 
 /* noreclaim: reaches the reserves where a plain GFP_NOWAIT fails. */
-TEST_F_TIMEOUT(own, noreclaim, 120)
+TEST_F(own, noreclaim)
 {
 	const struct st_constants *c = &self->c;
 	struct st_press plain = {
@@ -352,7 +352,7 @@ static void press_memcg(struct __test_metadata *_metadata, FIXTURE_DATA(memcg) *
 	EXPECT_EQ(p->flags_before, p->flags_after);
 }
 
-TEST_F_TIMEOUT(memcg, scopes, 120)
+TEST_F(memcg, scopes)
 {
 	const struct st_constants *c = &self->c;
 	const struct st_press base = {

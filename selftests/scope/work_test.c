@@ -79,7 +79,7 @@ TEST_F(work, every_set)
 }
 
 /* The worker's allocations are made under the submitter's scopes. */
-TEST_F_TIMEOUT(work, pressure, 120)
+TEST_F(work, pressure)
 {
 	const struct st_constants *c = &self->c;
 	int disk = open_disk();
