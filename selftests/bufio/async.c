@@ -5,8 +5,6 @@
 
 #include "bufio_test.h"
 
-#define ALL	((sector_t)1 << 40)
-
 #ifdef BT_MEMSCOPE
 struct called {
 	struct completion done;
@@ -32,7 +30,7 @@ static void read_async(struct bt *t)
 	if (!c)
 		return;
 	init_completion(&d.done);
-	gate_hold(t->gate, GATE_READ, 0, ALL);
+	gate_hold(t->gate, GATE_READ, 0, GATE_ALL);
 	bt_row_ours(t, "starts", memscope_bufio_read_async(c, 9, 0, called, &d), 0);
 	bt_row_ours(t, "submitted", gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
 	bt_row_ours(t, "not_yet", completion_done(&d.done), 0);
@@ -107,7 +105,7 @@ static void read_async_shared(struct bt *t)
 
 	if (!c)
 		return;
-	gate_hold(t->gate, GATE_READ, 0, ALL);
+	gate_hold(t->gate, GATE_READ, 0, GATE_ALL);
 	for (i = 0; i < 2; i++) {
 		init_completion(&d[i].done);
 		bt_row_ours(t, i ? "joins" : "starts",
@@ -140,7 +138,7 @@ static void read_async_error(struct bt *t)
 		return;
 	init_completion(&d.done);
 	gate_fail(t->gate, GATE_READ, 20 * BT_SPB, BT_SPB, BLK_STS_MEDIUM, 1);
-	gate_hold(t->gate, GATE_READ, 0, ALL);
+	gate_hold(t->gate, GATE_READ, 0, GATE_ALL);
 	bt_row_ours(t, "starts", memscope_bufio_read_async(c, 20, 0, called, &d), 0);
 	bt_row_ours(t, "held", gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
 	bt_spawn(&w, sync_fn, &r);
@@ -182,7 +180,7 @@ static void read_async_destroy(struct bt *t)
 
 	if (!c)
 		return;
-	gate_hold(t->gate, GATE_READ, 0, ALL);
+	gate_hold(t->gate, GATE_READ, 0, GATE_ALL);
 	for (i = 0; i < ARRAY_SIZE(d); i++) {
 		init_completion(&d[i].done);
 		if (memscope_bufio_read_async(c, 30 + 2 * i, 0, called_release, &d[i]))

@@ -35,7 +35,8 @@ struct bt_case {
 #define BT_RAW		0x10	/* works on the device itself, no gate, no fill */
 #define BT_PARAMS	0x20	/* only on request, with parameters */
 
-extern const struct bt_case bt_semantics[], bt_async[], bt_errors[], bt_weak[], bt_wake[];
+extern const struct bt_case bt_clients[], bt_reads[], bt_writes[], bt_contexts[];
+extern const struct bt_case bt_async[], bt_errors[], bt_weak[], bt_wake[];
 extern const struct bt_case bt_shrink[], bt_calls[];
 extern const struct bt_case bt_stress[], bt_pressure[], bt_powercut[];
 
@@ -135,5 +136,13 @@ int bt_read_is(struct bufio_client *c, sector_t block, u64 seed);
 int bt_cached(struct bufio_client *c, sector_t block);
 unsigned int bt_cached_in(struct bufio_client *c, sector_t from, sector_t to);
 int bt_write(struct bufio_client *c, sector_t block, u64 seed);
+
+/* For bt_spawn(): bt_read_is() of what was on the device. */
+struct bt_reader {
+	struct bufio_client *c;
+	sector_t block;
+};
+
+int bt_read_fn(void *reader);
 
 #endif

@@ -39,8 +39,8 @@ static DEFINE_MUTEX(bt_run_lock);
 static struct bt *bt_last;
 
 static const struct bt_case *const bt_cases[] = {
-	bt_semantics, bt_async, bt_errors, bt_weak, bt_wake, bt_shrink, bt_stress, bt_pressure,
-	bt_powercut, bt_calls,
+	bt_clients, bt_reads, bt_writes, bt_contexts, bt_async, bt_errors, bt_weak, bt_wake,
+	bt_shrink, bt_stress, bt_pressure, bt_powercut, bt_calls,
 };
 
 /* --- results ------------------------------------------------------------- */
@@ -339,6 +339,13 @@ int bt_read_is(struct bufio_client *c, sector_t block, u64 seed)
 	is = bt_is(p, bs, seed, block * (bs >> SECTOR_SHIFT));
 	bufio_release(b);
 	return is;
+}
+
+int bt_read_fn(void *arg)
+{
+	struct bt_reader *r = arg;
+
+	return bt_read_is(r->c, r->block, BT_OLD);
 }
 
 /* 1 if the block is in the cache, 0 if not, or the errno. */

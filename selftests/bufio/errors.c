@@ -8,8 +8,6 @@
 
 #include "bufio_test.h"
 
-#define ALL	((sector_t)1 << 40)
-
 #ifdef BT_MEMSCOPE
 #define DROP_FAILED	MEMSCOPE_BUFIO_CLIENT_DROP_FAILED
 #else
@@ -67,31 +65,19 @@ static void read_error_kinds(struct bt *t)
 	bufio_client_destroy(c);
 }
 
-struct reader {
-	struct bufio_client *c;
-	sector_t block;
-};
-
-static int read_fn(void *arg)
-{
-	struct reader *r = arg;
-
-	return bt_read_is(r->c, r->block, BT_OLD);
-}
-
 /* All who wait for one read get its error, and it does not stay. */
 static void read_error_shared(struct bt *t)
 {
-	struct reader r = { .c = bt_client(t), .block = 9 };
+	struct bt_reader r = { .c = bt_client(t), .block = 9 };
 	struct bt_worker w[3];
 	unsigned int i, failed = 0;
 
 	if (!r.c)
 		return;
 	fail_block(t, GATE_READ, 9, BLK_STS_IOERR, 1);
-	gate_hold(t->gate, GATE_READ, 0, ALL);
+	gate_hold(t->gate, GATE_READ, 0, GATE_ALL);
 	for (i = 0; i < ARRAY_SIZE(w); i++)
-		bt_spawn(&w[i], read_fn, &r);
+		bt_spawn(&w[i], bt_read_fn, &r);
 	gate_wait_held(t->gate, 1, BT_SOON_MS);
 	msleep(300);		/* time for the others to come and wait */
 	gate_open(t->gate);
@@ -156,7 +142,7 @@ static void prefetch_error(struct bt *t)
 		return;
 	/* The errors come when prefetch has returned, as from a real device. */
 	gate_fail(t->gate, GATE_READ, 10 * BT_SPB, 3 * BT_SPB, BLK_STS_IOERR, -1);
-	gate_hold(t->gate, GATE_READ, 0, ALL);
+	gate_hold(t->gate, GATE_READ, 0, GATE_ALL);
 	bufio_prefetch(c, 10, 3);
 	gate_wait_held(t->gate, 1, BT_SOON_MS);
 	gate_open(t->gate);
@@ -260,7 +246,7 @@ static void write_error_first(struct bt *t)
 	/* One error of an asynchronous write, another of the flush. */
 	bt_write(c, 3, BT_NEW);
 	fail_block(t, GATE_WRITE, 3, BLK_STS_NOSPC, 1);
-	gate_fail(t->gate, GATE_FLUSH, 0, ALL, BLK_STS_IOERR, 1);
+	gate_fail(t->gate, GATE_FLUSH, 0, GATE_ALL, BLK_STS_IOERR, 1);
 	bt_row(t, "write_before_flush", bufio_write_dirty(c), -ENOSPC);
 	bt_row(t, "flush_not_kept", bufio_write_dirty(c), 0);
 	bufio_client_destroy(c);
@@ -286,7 +272,7 @@ static void flush_error(struct bt *t)
 
 	if (!c)
 		return;
-	gate_fail(t->gate, GATE_FLUSH, 0, ALL, BLK_STS_IOERR, 1);
+	gate_fail(t->gate, GATE_FLUSH, 0, GATE_ALL, BLK_STS_IOERR, 1);
 	bt_row(t, "reported", bufio_write_dirty(c), -EIO);
 	bt_row(t, "written", bt_disk_is(t, BT_NEW, 3 * BT_SPB, BT_SPB), 1);
 	bt_row(t, "once", bufio_write_dirty(c), 0);

@@ -15,6 +15,8 @@
 #define GATE_DISCARD	0x8
 #define GATE_ANY	0xf
 
+#define GATE_ALL	((sector_t)1 << 40)	/* more sectors than any device here has */
+
 #define GATE_LOG	4096
 #define GATE_RULES	4
 

@@ -13,8 +13,6 @@
 
 #include "bufio_test.h"
 
-#define ALL	((sector_t)1 << 40)
-
 /* --- W1: the limit with an idle client ------------------------------------ */
 
 static s64 w1_peak(struct bt *t, u64 blocks)
@@ -71,13 +69,6 @@ struct job {
 	sector_t block;
 };
 
-static int read_fn(void *arg)
-{
-	struct job *j = arg;
-
-	return bt_read_is(j->c, j->block, BT_OLD);
-}
-
 static int mark_fn(void *arg)
 {
 	struct job *j = arg;
@@ -109,8 +100,9 @@ static int async_fn(void *arg)
 static void w4_wait(struct bt *t)
 {
 	struct bufio_client *c = bt_client(t);
-	struct job miss = { .c = c, .block = 700 }, mark = { .c = c, .block = 5 };
+	struct job ask = { .c = c }, mark = { .c = c, .block = 5 };
 	struct job gone = { .c = c, .block = BT_BALLAST_AT };
+	struct bt_reader miss = { .c = c, .block = 700 };
 	struct bt_worker asker, w[3];
 	bool done[3];
 	unsigned int i;
@@ -119,16 +111,16 @@ static void w4_wait(struct bt *t)
 		return;
 	bt_ballast(t, c);
 	bt_write(c, 3, BT_NEW);
-	gate_hold(t->gate, GATE_WRITE, 0, ALL);
+	gate_hold(t->gate, GATE_WRITE, 0, GATE_ALL);
 	bufio_write_dirty_async(c);
 	bt_row(t, "held", gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
 	bt_write(c, 3, BT_NEW);
 	if (!bt_row(t, "hold", bt_err(bufio_read(c, 5, &mark.b)), 0))
 		goto out;
 	bufio_mark_dirty(mark.b);
-	bt_spawn(&asker, async_fn, &miss);
+	bt_spawn(&asker, async_fn, &ask);
 	msleep(200);		/* it is where it will stay */
-	bt_spawn(&w[0], read_fn, &miss);
+	bt_spawn(&w[0], bt_read_fn, &miss);
 	bt_spawn(&w[1], mark_fn, &mark);
 	bt_spawn(&w[2], forget_fn, &gone);
 	for (i = 0; i < 3; i++)
