@@ -160,6 +160,65 @@ static void prefetch_error(struct bt *t)
 	bufio_client_destroy(c);
 }
 
+#ifdef BT_MEMSCOPE
+static struct {
+	struct completion busy, go;
+} work;
+
+/* Keeps the client's work, which throws out what a failed read left, from going on. */
+static void keep_work_busy(struct bufio_buffer *b)
+{
+	if (!(current->flags & PF_WQ_WORKER))
+		return;
+	complete(&work.busy);
+	wait_for_completion(&work.go);
+}
+
+/*
+ * As dm-verity does after a prefetch that failed: new, which finds no better
+ * contents, then forget. Nothing of that is there for the next one who reads,
+ * even if the end of the prefetch has not been dealt with by then.
+ */
+static void new_after_prefetch_error(struct bt *t)
+{
+	struct bufio_client *c;
+	struct bufio_buffer *b;
+	unsigned int i;
+	void *p;
+
+	init_completion(&work.busy);
+	init_completion(&work.go);
+	c = bufio_client_create(t->bdev, BT_BS, 1, 0, NULL, keep_work_busy, 0);
+	if (!bt_row_ours(t, "create", bt_err(c), 0))
+		return;
+	/* More than the work leaves dirty beside no clean ones. */
+	for (i = 0; i < 64; i++)
+		bt_write(c, 100 + i, BT_NEW);
+	bt_row_ours(t, "work_is_busy",
+		    !!wait_for_completion_timeout(&work.busy, msecs_to_jiffies(BT_SOON_MS)), 1);
+	fail_block(t, GATE_READ, 5, BLK_STS_IOERR, 1);
+	bufio_prefetch(c, 5, 1);
+	bt_row_ours(t, "prefetched", gate_idle(t->gate, BT_SOON_MS), 1);
+	bt_row_ours(t, "reads", gate_count(t->gate, GATE_READ, 5 * BT_SPB, BT_SPB), 1);
+	p = bufio_new(c, 5, &b);
+	if (bt_row_ours(t, "new", bt_err(p), 0)) {
+		bt_fill(p, BT_BS, BT_NEW, 5 * BT_SPB);
+		bufio_release(b);
+	}
+	bufio_forget(c, 5);
+	bt_row_ours(t, "forgotten", bt_cached(c, 5), 0);
+	bt_row_ours(t, "read", bt_read_is(c, 5, BT_OLD), 1);
+	complete_all(&work.go);
+	bufio_client_destroy(c);
+}
+#else
+static void new_after_prefetch_error(struct bt *t)
+{
+	/* It calls back with its lock held: the case would wait for itself. */
+	bt_fig(t, "no_such_state", 1);
+}
+#endif
+
 /* --- writes -------------------------------------------------------------- */
 
 static struct bufio_client *writer(struct bt *t, unsigned int flags)
@@ -419,6 +478,8 @@ const struct bt_case bt_errors[] = {
 	{ "read_error_shared", "all waiters get the error of one read", read_error_shared },
 	{ "new_after_read_error", "new works where read failed", new_after_read_error },
 	{ "read_error_no_sleep", "the same for a NO_SLEEP client", read_error_no_sleep },
+	{ "new_after_prefetch_error", "new, then forget, leaves nothing of a failed prefetch",
+	  new_after_prefetch_error },
 	{ "prefetch_error", "W3: what a failed prefetch leaves", prefetch_error },
 	{ "write_error", "reported once; the fate of the data", write_error },
 	{ "write_error_lasting", "the device fails for a while", write_error_lasting },

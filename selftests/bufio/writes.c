@@ -240,6 +240,34 @@ static void dirty_in_write(struct bt *t)
 	bufio_client_destroy(c);
 }
 
+/* Changed while it was being written; the flush comes when that has ended. */
+static void dirty_after_write(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+	struct bufio_buffer *b;
+	void *p;
+
+	if (!c)
+		return;
+	bt_ballast(t, c);
+	bt_write(c, 5, 7);
+	gate_hold(t->gate, GATE_WRITE, 0, GATE_ALL);
+	bufio_write_dirty_async(c);
+	bt_row(t, "held", gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
+	p = bufio_get(c, 5, &b);
+	if (bt_row(t, "get", bt_err(p), 0)) {
+		bt_fill(p, BT_BS, BT_NEW, 5 * BT_SPB);
+		bufio_mark_dirty(b);
+		bufio_release(b);
+	}
+	gate_open(t->gate);
+	bt_row(t, "ended", gate_idle(t->gate, BT_SOON_MS), 1);
+	bt_row(t, "flush", bufio_write_dirty(c), 0);
+	bt_row(t, "writes", gate_total(t->gate, GATE_WRITE), 2);
+	bt_row(t, "on_disk", bt_disk_is(t, BT_NEW, 5 * BT_SPB, BT_SPB), 1);
+	bufio_client_destroy(c);
+}
+
 static void destroy_writes(struct bt *t)
 {
 	struct bufio_client *c = bt_client(t);
@@ -362,6 +390,7 @@ const struct bt_case bt_writes[] = {
 	{ "write_async", "starts writes, waits for none", write_async },
 	{ "write_dirty", "waits for all writes, then flushes", write_dirty },
 	{ "dirty_in_write", "a block has one write at a time", dirty_in_write },
+	{ "dirty_after_write", "a flush writes what was changed during a write", dirty_after_write },
 	{ "destroy_writes", "destroy writes what is dirty", destroy_writes },
 	{ "reset", "writes what is dirty, empties the cache", reset },
 	{ "issue_flush", "one empty flush, its error returned", issue_flush },
