@@ -125,13 +125,11 @@ impl Tally {
 
     fn serve_no_longer(&self, file: FileId, device: (u32, u32)) -> Result {
         let setter = Process::current();
-        let before = self.count.load(Relaxed);
-        self.retain(|s| s.file != file || s.setter != setter || s.device != device);
-        // Only this process's commands change its own.
-        if self.count.load(Relaxed) == before {
-            return Err(ENOENT);
+        if self.retain(|s| s.file != file || s.setter != setter || s.device != device) {
+            Ok(())
+        } else {
+            Err(ENOENT)
         }
-        Ok(())
     }
 
     /// Ends what was registered with `file`, by `setter` or anybody.
@@ -142,10 +140,13 @@ impl Tally {
         }
     }
 
-    fn retain(&self, mut keep: impl FnMut(&Service) -> bool) {
+    /// Ends what is not to be kept. Returns whether there was any.
+    fn retain(&self, mut keep: impl FnMut(&Service) -> bool) -> bool {
         let mut services = self.services.lock();
+        let before = services.len();
         services.retain(|s| keep(s));
         self.count.store(services.len(), Relaxed);
+        services.len() < before
     }
 
     /// Calls `f` for each device that is served, with `file` only if it is given.

@@ -365,6 +365,38 @@ TEST_F(tally, registered_is_seen)
 	EXPECT_EQ(0, register_disk(self->fd, MEMSCOPE_REGISTER_REMOVE));
 }
 
+/* Registers and removes, and removes what is not there; 1 at the first wrong answer. */
+static int come_and_go(void)
+{
+	int dev = open_device(), disk = open(DISK, O_PATH | O_CLOEXEC), i;
+
+	for (i = 0; i < 20000; i++) {
+		if (register_fd(dev, 0, disk) ||
+		    register_fd(dev, MEMSCOPE_REGISTER_REMOVE, disk) ||
+		    register_fd(dev, MEMSCOPE_REGISTER_REMOVE, disk) != -ENOENT)
+			return 1;
+	}
+	return 0;
+}
+
+/* Rule: what a process removes, or finds it has not, does not depend on what others do meanwhile. */
+TEST_F(tally, others_at_the_same_time)
+{
+	pid_t pids[2];
+	int i, status;
+
+	for (i = 0; i < ARRAY_LEN(pids); i++) {
+		pids[i] = fork();
+		ASSERT_LE(0, pids[i]);
+		if (!pids[i])
+			_exit(come_and_go());
+	}
+	for (i = 0; i < ARRAY_LEN(pids); i++) {
+		ASSERT_EQ(pids[i], waitpid(pids[i], &status, 0));
+		EXPECT_EQ(0, status);
+	}
+}
+
 /* Rule: arguments, the order of errors, and the limit. */
 TEST_F(tally, arguments)
 {
