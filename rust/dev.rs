@@ -245,8 +245,7 @@ impl Flusher {
         if m.flags & !known != 0 || [m.done, m.remaining, m.stopped, m.blocked] != [0; 4] {
             return Err(EINVAL);
         }
-        let scopes = usize::try_from(m.scopes).map_err(|_| EINVAL)?;
-        let scopes = abi::flags_from_scopes(scopes).ok_or(EINVAL)?;
+        let scopes = abi::flags_from_scopes(m.scopes)?;
         if m.flags & abi::MARK_PIDFD == 0 && m.pidfd != 0 {
             return Err(EINVAL);
         }
@@ -289,10 +288,7 @@ impl Flusher {
 fn find_target(flags: u32, pidfd: i32) -> Result<Target> {
     let whole = flags & abi::MARK_PROCESS != 0;
     let task = if flags & abi::MARK_PIDFD != 0 {
-        let pid = Pid::from_pidfd(u32::try_from(pidfd).map_err(|_| EBADF)?)?;
-        if !pid.is_visible() {
-            return Err(EINVAL);
-        }
+        let pid = Pid::from_pidfd(pidfd)?;
         let task = if whole { pid.process() } else { pid.thread() }.ok_or(ESRCH)?;
         pid.check_kill()?;
         if thread::is_kthread(&task) {
@@ -336,7 +332,7 @@ fn get_io_flusher(arg: usize) -> Result<isize> {
 }
 
 fn set_scopes(arg: usize) -> Result<isize> {
-    let value = abi::flags_from_scopes(arg).ok_or(EINVAL)?;
+    let value = abi::flags_from_scopes(u32::try_from(arg).map_err(|_| EINVAL)?)?;
     task::update_flags(abi::SCOPES, value);
     Ok(0)
 }

@@ -5,7 +5,10 @@
 //! UAPI header: `include/uapi/linux/memscope.h`.
 
 use crate::{bindings, kapi::task::Flags};
-use kernel::transmute::{AsBytes, FromBytes};
+use kernel::{
+    prelude::*,
+    transmute::{AsBytes, FromBytes},
+};
 
 pub(super) const SET_IO_FLUSHER: u32 = bindings::MEMSCOPE_IOC_SET_IO_FLUSHER;
 pub(super) const GET_IO_FLUSHER: u32 = bindings::MEMSCOPE_IOC_GET_IO_FLUSHER;
@@ -165,9 +168,13 @@ pub(super) const SCOPE_NAMES: [(u32, &str); 3] = [
     (bindings::MEMSCOPE_SCOPE_LOCAL_THROTTLE, "local_throttle"),
 ];
 
-/// The task flags of a set of `MEMSCOPE_SCOPE_*` bits; `None` if any other bit is in it.
-pub(super) fn flags_from_scopes(arg: usize) -> Option<Flags> {
-    let mut rest = u32::try_from(arg).ok()?;
+/// The task flags of a set of `MEMSCOPE_SCOPE_*` bits.
+///
+/// # Errors
+///
+/// `EINVAL` if any other bit is in it.
+pub(super) fn flags_from_scopes(scopes: u32) -> Result<Flags> {
+    let mut rest = scopes;
     let mut flags = Flags::NONE;
     for (bit, flag) in TABLE {
         if rest & bit != 0 {
@@ -175,7 +182,11 @@ pub(super) fn flags_from_scopes(arg: usize) -> Option<Flags> {
             rest &= !bit;
         }
     }
-    (rest == 0).then_some(flags)
+    if rest == 0 {
+        Ok(flags)
+    } else {
+        Err(EINVAL)
+    }
 }
 
 /// The `MEMSCOPE_SCOPE_*` bits of the task's flags.

@@ -24,8 +24,7 @@ pub(super) fn call(device: &Flusher, arg: usize, size: usize) -> Result<isize> {
     let call: abi::Call = user::read_struct(arg, size)?;
     let right = device.right()?;
     let c = &call.0;
-    let scopes = usize::try_from(c.scopes).map_err(|_| EINVAL)?;
-    let scopes = abi::flags_from_scopes(scopes).ok_or(EINVAL)?;
+    let scopes = abi::flags_from_scopes(c.scopes)?;
     let op = parse(&call)?;
     if !right.covers(scopes) {
         return Err(EPERM);

@@ -140,8 +140,7 @@ impl Flusher {
         let known =
             abi::DELEGATE_UID | abi::DELEGATE_PIDFD | abi::DELEGATE_FIRST | abi::DELEGATE_TIED;
         let both = abi::DELEGATE_PIDFD | abi::DELEGATE_FIRST;
-        let scopes = usize::try_from(d.scopes).map_err(|_| EINVAL)?;
-        let scopes = abi::flags_from_scopes(scopes).ok_or(EINVAL)?;
+        let scopes = abi::flags_from_scopes(d.scopes)?;
         if d.flags & !known != 0
             || scopes == Flags::NONE
             || d.flags & both == both
@@ -156,10 +155,7 @@ impl Flusher {
             None
         };
         let process = if has(abi::DELEGATE_PIDFD) {
-            let pid = Pid::from_pidfd(u32::try_from(d.pidfd).map_err(|_| EBADF)?)?;
-            if !pid.is_visible() {
-                return Err(EINVAL);
-            }
+            let pid = Pid::from_pidfd(d.pidfd)?;
             pid.process().ok_or(ESRCH)?;
             Some(pid)
         } else {

@@ -30,14 +30,20 @@ impl Pid {
     ///
     /// # Errors
     ///
-    /// `EBADF` if that is no pidfd.
-    pub(crate) fn from_pidfd(fd: u32) -> Result<Self> {
+    /// `EBADF` if that is no pidfd, `EINVAL` if the process is not in the pid namespace of the current
+    /// task.
+    pub(crate) fn from_pidfd(fd: i32) -> Result<Self> {
+        let fd = u32::try_from(fd).map_err(|_| EBADF)?;
         let file = LocalFile::fget(fd).map_err(|_| EBADF)?;
         // SAFETY: The file is open, and is so while `file` lives.
         let pid = unsafe { own::memscope_helper_pidfd_pid(file.as_ptr()) };
         let pid = NonNull::new(pid).ok_or(EBADF)?;
         // INVARIANT: The helper has taken the reference.
-        Ok(Self(pid))
+        let this = Self(pid);
+        if this.number() == 0 {
+            return Err(EINVAL);
+        }
+        Ok(this)
     }
 
     /// The process of which it is the number, by its first thread; `None` if that has been reaped, or if
@@ -85,12 +91,6 @@ impl Pid {
     /// Whether the current process is the one.
     pub(crate) fn is_current(&self) -> bool {
         self.0 == Self::of_current_process().0
-    }
-
-    /// Whether the current process sees it in its pid namespace.
-    pub(crate) fn is_visible(&self) -> bool {
-        // SAFETY: Valid by the type invariant.
-        unsafe { bindings::pid_vnr(self.0.as_ptr()) != 0 }
     }
 
     /// Whether the current task may send it signals: user ids or `CAP_KILL` in the user namespace
