@@ -83,7 +83,7 @@ pub(crate) fn climb(table: &Arc<Table>, block: u64, request: Request) -> Got {
             }
         };
         let outcome =
-            if step.drops_lock() && !matches!(outcome, Outcome::Got) && table.contains(block, 0) {
+            if step.drops_lock() && !matches!(outcome, Outcome::Got) && table.contains(block) {
                 Outcome::Found
             } else {
                 outcome

@@ -168,11 +168,8 @@ enum Started<'t> {
 
 /// Puts a buffer for `block` into the cache, to be read.
 fn start_prefetch<'t>(table: &'t Arc<Table>, block: u64) -> Started<'t> {
-    if table.contains(block, READ_ERROR) {
-        return Started::Cached;
-    }
-    if table.contains(block, 0) {
-        // A failed read is about to be thrown out; a demand read would not wait for that.
+    // Also what is about to be thrown out after a failed read: a demand read does not wait for that.
+    if table.contains(block) {
         return Started::Cached;
     }
     match alloc::climb(table, block, Request::Prefetch) {
@@ -292,7 +289,7 @@ fn wait_thrown_out(hold: Hold<'_>, block: u64) {
     let seen = freed.value();
     super::client::release(hold);
     writeback::drop_deferred(table);
-    if table.contains(block, 0) {
+    if table.contains(block) {
         freed.wait_changed(seen, 1);
     }
 }

@@ -233,11 +233,9 @@ impl<K: Kind> Table<K> {
         self.find_rcu(key, refuse, &ReadLock::new())
     }
 
-    /// Whether `key` is there, with no flag of `refuse`, at some moment.
-    pub(crate) fn contains(&self, key: u64, refuse: u64) -> bool {
-        self.lock()
-            .find(key)
-            .is_some_and(|entry| !entry.snapshot().has(refuse))
+    /// Whether `key` is there at some moment.
+    pub(crate) fn contains(&self, key: u64) -> bool {
+        self.lock().find(key).is_some()
     }
 
     #[cold]
