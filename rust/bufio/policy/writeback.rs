@@ -10,6 +10,10 @@ use crate::kapi::word::{update, Word};
 /// dm-bufio.
 pub(crate) const DIRTY_PER_CLEAN: usize = 3;
 
+/// So many dirty blocks do not start it, however few are clean: else the first mark of an empty cache
+/// would. As many as eviction leaves to a client, so that nobody waits for one of them to be clean.
+pub(crate) const LEAST_DIRTY: usize = 8;
+
 /// What the write-back worker does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -33,7 +37,7 @@ pub(crate) fn plan(
     oldest_ticks: Option<u64>,
     max_age_ticks: u64,
 ) -> Plan {
-    let blocks = if dirty > clean.saturating_mul(DIRTY_PER_CLEAN) {
+    let blocks = if dirty > clean.saturating_mul(DIRTY_PER_CLEAN).max(LEAST_DIRTY) {
         dirty.saturating_sub(dirty.saturating_add(clean) >> 1)
     } else {
         0

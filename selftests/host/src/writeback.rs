@@ -4,19 +4,24 @@
 
 use crate::policy::writeback::{
     plan, AfterFailure, ErrorLatch, Failures, OnFailure, Plan, Retries, DIRTY_PER_CLEAN,
+    LEAST_DIRTY,
 };
 use crate::words::Plain;
 use proptest::prelude::*;
 
 proptest! {
-    /// Rule: write-back by ratio starts where dm-bufio's does, and when it has written what it
-    /// said, it does not start again at once, and would not with one mark more.
+    /// Rule: write-back by ratio starts where dm-bufio's does, but never with a few blocks; when it
+    /// has written what it said, it does not start again at once, and would not with one mark more.
     #[test]
     fn ratio_starts_and_ends(clean in 0..2000usize, dirty in 0..9000usize, near in 0..8usize) {
-        // Half of the cases at the boundary.
-        let dirty = if near < 5 { (DIRTY_PER_CLEAN * clean + near).saturating_sub(2) } else { dirty };
+        // Half of the cases at the boundary, and some at the least.
+        let (dirty, clean) = match near {
+            0..=4 => ((DIRTY_PER_CLEAN * clean + near).saturating_sub(2), clean),
+            5 => (LEAST_DIRTY - 2 + dirty % 5, clean % 4),
+            _ => (dirty, clean),
+        };
         let p = plan(dirty, clean, None, 0);
-        prop_assert_eq!(p.blocks > 0, dirty > DIRTY_PER_CLEAN * clean);
+        prop_assert_eq!(p.blocks > 0, dirty > DIRTY_PER_CLEAN * clean && dirty > LEAST_DIRTY);
         prop_assert!(p.blocks <= dirty);
         if p.blocks > 0 {
             let (d, c) = (dirty - p.blocks, clean + p.blocks);
