@@ -92,6 +92,9 @@ impl Client {
             Want::Read { ioprio },
             self.table().get_lockless(block, 0),
         )?;
+        if own {
+            submit_read(&hold, ioprio);
+        }
         let awaited = own || hold.snapshot().has(READING);
         Ok((hold, awaited))
     }
@@ -221,6 +224,23 @@ fn submit_read(hold: &Hold<'_>, ioprio: u16) {
     }
 }
 
+/// Reads one held block, which is marked so, and sleeps for it.
+fn read(hold: &Hold<'_>, ioprio: u16) {
+    let shared = hold.shared();
+    let io = hold.data().memory.is_contiguous().then(|| hold.another());
+    let Some(Some(io)) = io else {
+        submit_read(hold, ioprio);
+        hold.wait_clear(READING);
+        return;
+    };
+    shared.stats.inc(Event::ReadBio);
+    let sector = shared.sector(hold.key());
+    let bytes = shared.block_bytes;
+    bio::read_single(io, &shared.bdev, sector, bytes, ioprio, || {
+        hold.wait_clear(READING);
+    });
+}
+
 /// Puts a buffer into the cache, unless the block is there by now.
 fn insert<'t>(table: &'t Arc<Table>, owned: Owned, block: u64, flags: u64) -> Option<Hold<'t>> {
     let shared = &table.shared;
@@ -257,8 +277,8 @@ fn obtain_slowly<'t>(
     loop {
         let (hold, own) = start_slowly(table, block, want, found)?;
         match want {
-            Want::Read { .. } if own => {
-                hold.wait_clear(READING);
+            Want::Read { ioprio } if own => {
+                read(&hold, ioprio);
                 return finished(hold);
             }
             Want::Read { ioprio } => {
@@ -294,7 +314,8 @@ fn wait_thrown_out(hold: Hold<'_>, block: u64) {
     }
 }
 
-/// Holds a block, or puts a buffer for it into the cache and starts its read. Says whether it did that.
+/// Holds a block, or puts a buffer for it into the cache, whose read is then the caller's to start. Says
+/// whether it did that.
 ///
 /// `found` is what a lookup without the lock found: a block that it missed is found by the insertion.
 fn start_slowly<'t>(
@@ -329,9 +350,6 @@ fn start_slowly<'t>(
             continue;
         };
         table.shared.stats.used(Event::Miss);
-        if let Want::Read { ioprio } = want {
-            submit_read(&hold, ioprio);
-        }
         return Ok((hold, true));
     }
 }
@@ -351,10 +369,11 @@ fn ready(hold: Hold<'_>, ioprio: u16, mut again: bool) -> Result<Hold<'_>> {
             break;
         }
         if hold.change(Change::START_READ).is_ok() {
-            submit_read(&hold, ioprio);
+            read(&hold, ioprio);
+        } else {
+            hold.wait_clear(READING);
         }
         again = false;
-        hold.wait_clear(READING);
     }
     finished(hold)
 }

@@ -9,10 +9,12 @@
 //! [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
 
 use super::{
+    atomic::Atomic,
     bdev::Bdev,
     block_mem::{Memory, Source},
     gfp::Gfp,
-    rcu_table::{Batch, Hold, Kind},
+    rcu_table::{Batch, Entry, Hold, Kind},
+    wait,
 };
 use crate::bindings;
 use core::{
@@ -20,7 +22,16 @@ use core::{
     mem::MaybeUninit,
     ptr::{self, NonNull},
 };
-use kernel::{error::to_result, page::PAGE_SIZE, prelude::*, sync::rcu, types::Opaque};
+use kernel::{
+    error::to_result,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Release},
+        rcu,
+    },
+    types::Opaque,
+};
 
 /// Bytes of a sector, the unit of device addresses.
 pub(crate) const SECTOR_BYTES: usize = 512;
@@ -247,8 +258,7 @@ unsafe extern "C" fn end_io<K: Transfer, const OP: u8>(bio: *mut bindings::bio) 
     let _rcu = rcu::read_lock();
     // SAFETY: The bio is ours again.
     let (status, head) = unsafe { ((*bio).bi_status, (*bio).bi_private) };
-    // SAFETY: No requirements.
-    let status = to_result(unsafe { bindings::blk_status_to_errno(status) });
+    let status = result_of(status);
     // SAFETY: Ours, and not used again.
     unsafe { bindings::bio_put(bio) };
     // SAFETY: Given up in `submit`, once. Each hold keeps the table.
@@ -262,6 +272,98 @@ unsafe extern "C" fn end_io<K: Transfer, const OP: u8>(bio: *mut bindings::bio) 
     while let Some(hold) = batch.pop() {
         K::done(hold, op, status, alone);
     }
+}
+
+fn result_of(status: bindings::blk_status_t) -> Result {
+    if status == 0 {
+        return Ok(());
+    }
+    // SAFETY: No requirements.
+    to_result(unsafe { bindings::blk_status_to_errno(status) })
+}
+
+/// The read of one block, in the stack frame of who waits for it.
+///
+/// # Invariants
+///
+/// From its submission until `ended` is not zero, `bio` and `vec` are the block layer's, and `entry` has
+/// a hold that belongs to this value.
+struct Single<K: Kind> {
+    bio: bindings::bio,
+    vec: bindings::bio_vec,
+    entry: NonNull<Entry<K>>,
+    ended: Atomic<u32>,
+}
+
+/// Reads a block whose memory is in one piece, and sleeps for it: nothing is allocated for that.
+///
+/// `hold` is the transfer's. `wait` sleeps until [`Transfer::done`] has been called with it.
+pub(crate) fn read_single<K: Transfer>(
+    hold: Hold<'_, K>,
+    bdev: &Bdev,
+    sector: u64,
+    bytes: usize,
+    ioprio: u16,
+    wait: impl FnOnce(),
+) {
+    let start = K::memory(hold.data()).as_ptr();
+    let mut single = MaybeUninit::<Single<K>>::uninit();
+    // Only used through this pointer, and not moved.
+    let this = single.as_mut_ptr();
+    // SAFETY: Memory of this frame.
+    unsafe {
+        (&raw mut (*this).entry).write(hold.into_raw());
+        (&raw mut (*this).ended).write(Atomic::new(0));
+        bindings::bio_init(
+            &raw mut (*this).bio,
+            bdev.as_raw(),
+            &raw mut (*this).vec,
+            1,
+            Op::Read.as_raw(),
+        );
+    }
+    // SAFETY: Just initialised, and ours until it is submitted.
+    let bio = unsafe { &raw mut (*this).bio };
+    // SAFETY: As above; there is room for a segment, and the bytes are those of a held block.
+    unsafe {
+        (*bio).bi_iter.bi_sector = sector;
+        (*bio).bi_ioprio = ioprio;
+        (*bio).bi_end_io = Some(end_single::<K>);
+        (*bio).bi_private = this.cast();
+        bindings::bio_add_virt_nofail(bio, start.cast(), bytes as u32);
+    }
+    // SAFETY: A complete bio.
+    // INVARIANT: Given up here, with the hold; the loop below keeps the frame for as long.
+    unsafe { bindings::submit_bio(bio) };
+    wait();
+    // Acquire: what comes after it finds nobody at the frame any more.
+    // SAFETY: The word is initialised.
+    while unsafe { (*this).ended.load(Acquire) } == 0 {
+        // Not met where `wait` does what it is for.
+        wait::cond_resched();
+    }
+}
+
+/// The end of a [`read_single`].
+///
+/// # Safety
+///
+/// Called once by the block layer for the bio of a [`Single<K>`].
+unsafe extern "C" fn end_single<K: Transfer>(bio: *mut bindings::bio) {
+    // As in `end_io`.
+    let _rcu = rcu::read_lock();
+    // SAFETY: Ours again, and the frame is there as long as `ended` is zero.
+    let (status, this) = unsafe { ((*bio).bi_status, (*bio).bi_private.cast::<Single<K>>()) };
+    // SAFETY: Initialised by `bio_init`, and not used again.
+    unsafe { bindings::bio_uninit(bio) };
+    // SAFETY: As above.
+    let entry = unsafe { (*this).entry };
+    // SAFETY: Given up in `read_single`, once. It keeps the table.
+    let hold = unsafe { Hold::<'_, K>::from_raw(entry) };
+    // Release: the last touch of the frame.
+    // SAFETY: As above.
+    unsafe { (*this).ended.store(1, Release) };
+    K::done(hold, Op::Read, result_of(status), true);
 }
 
 /// Runs `f` with the block layer collecting its bios, and hands them to the device after it.

@@ -87,6 +87,11 @@ impl Memory {
     pub(crate) fn source(&self) -> Source {
         self.source
     }
+
+    /// Whether the pages are adjacent in memory.
+    pub(crate) fn is_contiguous(&self) -> bool {
+        self.source != Source::Vmalloc
+    }
 }
 
 /// Memory for blocks of one size.
