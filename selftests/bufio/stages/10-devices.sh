@@ -30,7 +30,6 @@ done
 # The block-size case needs no gate: any device below it will do.
 both block_sizes_null_blk 60 "block_sizes dev=/dev/nullb0"
 both block_sizes_scsi_debug 60 "block_sizes dev=/dev/$sdev"
-both write_dirty_loop 60 "write_dirty dev=$lo"
 both device_error_dm_error 60 "device_error dev=/dev/mapper/bt-error bad=4096 rw=3 alone=1"
 both device_error_flakey_read 60 "device_error dev=/dev/mapper/bt-eread bad=0 rw=1 alone=1"
 both device_error_flakey_write 60 "device_error dev=/dev/mapper/bt-ewrite bad=0 rw=2 alone=1"
@@ -38,16 +37,15 @@ both device_error_flakey_write 60 "device_error dev=/dev/mapper/bt-ewrite bad=0 
 echo 2 >/sys/bus/pseudo/drivers/scsi_debug/opts
 both device_error_scsi_debug 60 "device_error dev=/dev/$sdev bad=4664 rw=1"
 echo 0 >/sys/bus/pseudo/drivers/scsi_debug/opts
-if modprobe dm-dust 2>/dev/null || insmod "$modules/dm-dust.ko" 2>/dev/null; then
-	dmsetup create bt-dust --table "0 $size dust /dev/ram4 0 512"
-	for s in $(seq 4096 4103); do dmsetup message bt-dust 0 addbadblock "$s"; done >/dev/null
-	dmsetup message bt-dust 0 enable
-	dmsetup mknodes
-	both device_error_dm_dust 60 "device_error dev=/dev/mapper/bt-dust bad=4096 rw=1"
-else
-	echo "# no dm-dust in this kernel: dm-error, dm-flakey and scsi_debug stand for it"
-fi
+insmod "$modules/../targets/dm-dust.ko"
+dmsetup create bt-dust --table "0 $size dust /dev/ram4 0 512"
+for s in $(seq 4096 4103); do dmsetup message bt-dust 0 addbadblock "$s"; done >/dev/null
+dmsetup message bt-dust 0 enable
+dmsetup mknodes
+both device_error_dm_dust 60 "device_error dev=/dev/mapper/bt-dust bad=4096 rw=1"
+# The last: the module keeps a case's devices open up to the next case.
+both write_dirty_loop 60 "write_dirty dev=$lo"
 
-for d in flakey delay linear error eread ewrite dust; do dmsetup remove "bt-$d" 2>/dev/null || :; done
+for d in flakey delay linear error eread ewrite dust; do dmsetup remove "bt-$d"; done
 losetup -d "$lo"
-rmmod null_blk scsi_debug || :
+rmmod null_blk scsi_debug dm-dust
