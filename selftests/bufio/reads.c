@@ -343,6 +343,29 @@ static void forget_in_write(struct bt *t)
 	bufio_client_destroy(c);
 }
 
+/* Written and clean again, though nobody has asked for them since. */
+static void forget_after_write(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+	unsigned int i;
+
+	if (!c)
+		return;
+	bt_ballast(t, c);
+	gate_hold(t->gate, GATE_WRITE, 0, GATE_ALL);
+	for (i = 0; i < 200; i++)
+		bt_write(c, 2 * i, BT_NEW);
+	bufio_write_dirty_async(c);
+	bt_row(t, "held", gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
+	gate_open(t->gate);
+	bt_row(t, "ended", gate_idle(t->gate, BT_SOON_MS), 1);
+	/* More blocks than there are buffers. */
+	bufio_forget_buffers(c, 0, 100000);
+	bt_row(t, "left", bt_cached_in(c, 0, 400), 0);
+	bt_row(t, "on_disk", bt_disk_is(t, BT_NEW, 398 * BT_SPB, BT_SPB), 1);
+	bufio_client_destroy(c);
+}
+
 static void forget_buffers(struct bt *t)
 {
 	struct bufio_client *c = bt_client(t);
@@ -385,6 +408,7 @@ const struct bt_case bt_reads[] = {
 	{ "prefetch_past_end", "reads what the device has", prefetch_past_end },
 	{ "forget", "drops clean blocks that nobody holds", forget },
 	{ "forget_in_write", "a block being written stays", forget_in_write },
+	{ "forget_after_write", "drops blocks whose write has ended", forget_after_write },
 	{ "forget_buffers", "the same for a range", forget_buffers },
 	{ }
 };
