@@ -8,9 +8,8 @@ use crate::{
         self, block_device, dm_io_client, memscope_buffer, memscope_bufio_client, sector_t,
     },
     bufio::{
-        client::{self, Client, Options},
+        client::{Client, Options},
         policy::writeback::OnFailure,
-        writeback,
     },
     kapi::{
         atomic::{Atomic, Relaxed},
@@ -159,10 +158,8 @@ pub(crate) unsafe extern "C" fn memscope_bufio_set_sector_offset(
 pub(crate) unsafe extern "C" fn memscope_bufio_write_dirty_buffers_async(
     c: *mut memscope_bufio_client,
 ) {
-    if client::refuse_in_submission().is_ok() {
-        // SAFETY: By the contract.
-        writeback::write_all(unsafe { handle(c) }.client.table());
-    }
+    // SAFETY: By the contract.
+    unsafe { handle(c) }.client.write_dirty_async();
 }
 
 /// See `include/linux/memscope-bufio.h`.
@@ -174,10 +171,8 @@ pub(crate) unsafe extern "C" fn memscope_bufio_write_dirty_buffers_async(
 pub(crate) unsafe extern "C" fn memscope_bufio_write_dirty_buffers(
     c: *mut memscope_bufio_client,
 ) -> c_int {
-    errno(client::refuse_in_submission().and_then(|()| {
-        // SAFETY: By the contract.
-        writeback::flush(unsafe { handle(c) }.client.table())
-    }))
+    // SAFETY: By the contract.
+    errno(unsafe { handle(c) }.client.write_dirty())
 }
 
 /// See `include/linux/memscope-bufio.h`.
