@@ -86,6 +86,15 @@ dust() {
 	dmsetup message "$name" 0 enable
 }
 heal() { reload "$1" "$(cat "$work/linear-$1")"; }
+# unreadable_meta COMMAND...: how it fails where the first block of meta cannot be read, and where none can.
+unreadable_meta() {
+	dust meta 0
+	saw superblock errno "$@"
+	heal meta
+	inject meta error_reads
+	saw all errno "$@"
+	heal meta
+}
 
 sectors() { blockdev --getsz "$1"; }
 
@@ -126,6 +135,12 @@ END
 spoil() {
 	head -c "$(($3 * 1024))" /dev/zero | tr '\0' '\377' |
 		dd of="$1" bs=1K seek="$2" iflag=fullblock oflag=direct conv=notrunc status=none
+}
+# spoilt_meta COMMAND...: how it fails with all of meta overwritten but the superblock. Removes what it left.
+spoilt_meta() {
+	spoil /dev/mapper/meta 4 4092
+	saw corrupt errno "$@"
+	dmsetup remove t 2>/dev/null || :
 }
 
 # --- file systems -----------------------------------------------------------

@@ -84,18 +84,11 @@ case_metadata_read_error() {
 	dd if="$data" of=/dev/mapper/t bs=1M oflag=direct conv=notrunc,fsync status=none
 	down
 	saw check check
-	dust meta 0
-	saw superblock errno up writeback
-	heal meta
-	inject meta error_reads
-	saw all errno up writeback
-	heal meta
+	unreadable_meta up writeback
 	up writeback
 	cmp -n 1048576 "$data" /dev/mapper/t
 	down
-	spoil /dev/mapper/meta 4 4092
-	saw corrupt errno up writeback
-	dmsetup remove t 2>/dev/null || :
+	spoilt_meta up writeback
 	saw verdict check
 }
 

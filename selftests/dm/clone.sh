@@ -82,17 +82,10 @@ case_metadata_write_error() {
 case_metadata_read_error() {
 	up no_hydration
 	down
-	dust meta 0
-	saw superblock errno up
-	heal meta
-	inject meta error_reads
-	saw all errno up
-	heal meta
+	unreadable_meta up
 	up
 	down
-	spoil /dev/mapper/meta 4 4092
-	saw corrupt errno up
-	dmsetup remove t 2>/dev/null || :
+	spoilt_meta up
 }
 
 both clone "$@"

@@ -70,18 +70,11 @@ case_metadata_read_error() {
 	up
 	put 1
 	down
-	dust meta 0
-	saw superblock errno up
-	heal meta
-	inject meta error_reads
-	saw all errno up
-	heal meta
+	unreadable_meta up
 	up
 	down
 	saw check check
-	spoil /dev/mapper/meta 4 4092
-	saw corrupt errno up
-	dmsetup remove t 2>/dev/null || :
+	spoilt_meta up
 	saw verdict check
 }
 

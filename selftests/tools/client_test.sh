@@ -9,9 +9,5 @@
 . "$(dirname "$0")/lib"
 echo "TAP version 13"
 cargo_tests "$tools/test/device" --test-threads=1
-# Compiled from the documentation by scripts/tools.
-for example in "$tools"/test/doc/*/rust_out; do
-	name=${example%/rust_out}
-	check "example of ${name##*/}" "$example"
-done
+doc_examples
 finish

@@ -10,10 +10,7 @@
 . "$(dirname "$0")/lib"
 echo "TAP version 13"
 cargo_tests "$tools/test/fallback" --test-threads=1
-for example in "$tools"/test/doc/*/rust_out; do
-	name=${example%/rust_out}
-	check "example of ${name##*/}" "$example"
-done
+doc_examples
 
 run_io() { same marks "$IO" "$("$memscope" run --io -- bash -c '. "$0"; marks $$' "$(dirname "$0")/lib")"; }
 check "run --io marks by prctl" run_io

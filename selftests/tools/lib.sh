@@ -80,6 +80,15 @@ cargo_tests() {
 	[ "${lines[-1]}" = "status 0" ] || [ "$bad" -gt 0 ] || report 1 "${1##*/} exits with 0"
 }
 
+# doc_examples: those of the crate's documentation, which scripts/tools compiled; each is a case.
+doc_examples() {
+	local example name
+	for example in "$tools"/test/doc/*/rust_out; do
+		name=${example%/rust_out}
+		check "example of ${name##*/}" "$example"
+	done
+}
+
 # finish: the plan, and the exit status.
 finish() {
 	echo "1..$number"
