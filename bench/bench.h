@@ -45,6 +45,13 @@ void bench_quantiles(struct bench *b, const char *prefix, u32 *ns, unsigned int 
 int bench_profile_start(u64 period_ns);
 void bench_profile_stop(struct bench *b);
 
+/*
+ * How long the current task holds a lock, by the functions that take it and give
+ * it back; of each of @ops operations.
+ */
+int bench_lock_start(const char *take, const char *give);
+void bench_lock_stop(struct bench *b, unsigned int ops);
+
 /* A memory hog that leaves @pages pages free. */
 int bench_hog_start(unsigned long pages);
 void bench_hog_stop(void);

@@ -249,6 +249,33 @@ static int miss(struct bench *b)
 	return err;
 }
 
+#ifdef BT_MEMSCOPE
+#define TAKES_LOCK	"memscope_helper_spin_lock_bh"
+#define GIVES_LOCK	"memscope_helper_spin_unlock_bh"
+#else
+#define TAKES_LOCK	"mutex_lock"
+#define GIVES_LOCK	"mutex_unlock"
+#endif
+
+/* For how long the client's lock is held in a miss; with fill= as above. */
+static int lock_held(struct bench *b)
+{
+	unsigned int n = bench_arg(b, "n", 512), i;
+	unsigned long fill = bench_arg(b, "fill", 256);
+	struct bufio_client *c = client(b);
+	int err = make_all(c, 0, fill);
+
+	if (!err)
+		err = bench_lock_start(TAKES_LOCK, GIVES_LOCK);
+	if (!err) {
+		for (i = 0; i < n && !err; i++)
+			err = touch(c, fill + i);
+		bench_lock_stop(b, n);
+	}
+	bufio_client_destroy(c);
+	return err;
+}
+
 static int prefetched(struct bench *b)
 {
 	unsigned int n = bench_arg(b, "n", 1024), rounds = rounds_of(b, 8), i, r;
@@ -629,6 +656,7 @@ const struct bench_case bench_dm[] = {
 	{ "thrash", thrash },
 	{ "clients", clients },
 	{ "miss", miss },
+	{ "lock_held", lock_held },
 	{ "prefetch", prefetched },
 	{ "new_dirty", new_dirty },
 	{ "redirty", redirty },

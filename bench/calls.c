@@ -3,7 +3,7 @@
  * The calls of the flusher device against those that the kernel has. Prints
  * "NAME VALUE" lines; values are in thousandths of a nanosecond for one call.
  *
- * Usage: calls set|mark THREADS|write FILE|threads
+ * Usage: calls set|mark THREADS|write FILE|threads|fault
  */
 
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -259,6 +261,58 @@ static void threads(void)
 	timed("thread_after", 50, one_thread);
 }
 
+#define PAGES	256	/* page faults of one call */
+
+static char *pages;
+
+static void faults(void)
+{
+	for (unsigned int i = 0; i < PAGES; i++)
+		pages[i * 4096] = 1;
+	if (madvise(pages, PAGES * 4096, MADV_DONTNEED))
+		die("MADV_DONTNEED");
+}
+
+/* Marks the calling thread for as long as the file is open. */
+static void mark_held(void)
+{
+	struct memscope_mark m = { .flags = MEMSCOPE_MARK_HOLD, .scopes = MEMSCOPE_IO_FLUSHER };
+	int other = open("/dev/memscope", O_RDWR | O_CLOEXEC);
+
+	if (other < 0 || ioctl(other, MEMSCOPE_IOC_MARK, &m))
+		die("MARK");
+}
+
+static void fault(void)
+{
+	int go[2], ready[2];
+	pid_t child;
+	char c;
+
+	pages = mmap(NULL, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (pages == MAP_FAILED || madvise(pages, PAGES * 4096, MADV_NOHUGEPAGE) || pipe(go) || pipe(ready))
+		die("fault");
+	child = fork();
+	if (!child) {
+		if (read(go[0], &c, 1) != 1)
+			die("read");
+		mark_held();
+		if (write(ready[1], "", 1) != 1)
+			die("write");
+		for (;;)
+			pause();
+	}
+	if (child < 0)
+		die("fork");
+	timed("fault_idle", 8, faults);
+	if (write(go[1], "", 1) != 1 || read(ready[0], &c, 1) != 1)
+		die("the child");
+	timed("fault_beside", 8, faults);
+	mark_held();
+	timed("fault_counted", 8, faults);
+	kill(child, SIGKILL);
+}
+
 int main(int argc, char **argv)
 {
 	fd = open("/dev/memscope", O_RDWR | O_CLOEXEC);
@@ -272,6 +326,8 @@ int main(int argc, char **argv)
 		writes(argv[2]);
 	else if (argc == 2 && !strcmp(argv[1], "threads"))
 		threads();
+	else if (argc == 2 && !strcmp(argv[1], "fault"))
+		fault();
 	else
 		return 2;
 	return 0;

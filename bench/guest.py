@@ -109,6 +109,7 @@ def icount(quick):
     both("writeback_scattered", "writeback", dev=NULL, n=512, stride=8)
     both("writeback_adjacent_brd", "writeback", dev=RAM, n=512)
     both("miss_null", "miss", dev=NULL)
+    both("lock_miss", "lock_held", "held_ps", dev=RAM)
     limit(8 << 20)
     both("miss_evict", "miss", dev=RAM, fill=4096)
     both("thrash", "thrash", dev=RAM, blocks=4096)
@@ -125,6 +126,10 @@ def icount(quick):
             emit(f"clients_{what}_{n}", theirs[figure] / 1000, ours[figure] / 1000, "instructions")
     for n in (1000, 10000, 100000, 1000000):
         both(f"buffers_{n}", "hit", dev=NULL, bs=512, blocks=n)
+    # Before any mark: the probes stay a while after the last.
+    got = calls("fault")
+    for row in ("fault_beside", "fault_counted"):
+        emit(row, got["fault_idle_ps"] / 256, got[f"{row}_ps"] / 256, "instructions")
     for n in (1, 4, 16, 64, 256, 1024):
         got = calls("mark", n)
         emit(f"mark_{n}", got["prctl_each_ps"], got["mark_ps"], "ns")

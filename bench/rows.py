@@ -66,6 +66,9 @@ ROWS = {
     "scoped_write": Row("4 KiB write under a scope, one ioctl", "pwrite", "calls"),
     "marked_write": Row("4 KiB write with scopes set and set back around it", "pwrite", "calls"),
     "thread_held": Row("making a thread in a held process", "one that is not held", "calls"),
+    "fault_beside": Row("page fault, while another thread is held and counted", "nobody is", "calls"),
+    "fault_counted": Row("page fault of a thread that is held and counted", "nobody is", "calls"),
+    "lock_miss": Row("miss: with the client's lock held", DM, "locks"),
     "pressure_reads": Row("reads a second under memory pressure", DM, "latency", better="more"),
 }
 for _size, _name in ((512, "512 B"), (3072, "3 KiB"), (65536, "64 KiB"), (1 << 20, "1 MiB")):
@@ -96,6 +99,7 @@ CHARTS = {
     "buffers": "Cached blocks",
     "latency": "Under memory pressure",
     "counts": "Limits and reclaim",
+    "locks": "Under a client's lock",
     "scopes": "Scopes",
     "calls": "Calls",
     "marks": "Marking threads",
