@@ -16,7 +16,7 @@ end() {
 	done
 }
 
-# scenario NAME SCOPES [OUTCOME]: the result must be OUTCOME, or "completed".
+# scenario NAME SCOPES [OUTCOME]: the result must be OUTCOME, a pattern, or "completed".
 scenario() {
 	local seen want=${3:-completed} log=/tmp/demo-test.log
 	echo "TAP version 13"
@@ -31,6 +31,7 @@ scenario() {
 	end blkd
 	end load
 	seen=$(sed -n "s/^RESULT $1 $2 //p" "$log")
-	[ "$seen" = "$want" ] || { sed 's/^/# /' "$log"; printf 'not '; }
+	# shellcheck disable=SC2053 # a pattern
+	[[ $seen == $want ]] || { sed 's/^/# /' "$log"; printf 'not '; }
 	echo "ok 1 $1 with $2: $want"
 }

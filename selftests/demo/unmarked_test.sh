@@ -9,4 +9,8 @@
 
 # shellcheck source=selftests/demo/lib.sh
 . "$(dirname "$0")/lib"
-scenario dirty none hung
+case $(uname -v) in
+# There the kernel lets the daemon dirty a page now and then: five requests a second.
+*PREEMPT_RT*) scenario dirty none "undecided*" ;;
+*) scenario dirty none hung ;;
+esac
