@@ -304,6 +304,7 @@ static void fault(void)
 	}
 	if (child < 0)
 		die("fork");
+	faults();
 	timed("fault_idle", 8, faults);
 	if (write(go[1], "", 1) != 1 || read(ready[0], &c, 1) != 1)
 		die("the child");
