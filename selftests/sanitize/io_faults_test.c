@@ -110,6 +110,15 @@ static void scsi_disk(struct __test_metadata *_metadata, char *name, size_t size
 	globfree(&found);
 }
 
+static int set_scsi_limit(const char *disk, const char *limit, int value)
+{
+	char command[200];
+
+	snprintf(command, sizeof(command), "echo %d | tee /sys/block/%s/device/scsi_disk/*/%s",
+		 value, disk, limit);
+	return system(command);
+}
+
 /* Rule: data that was dirty when the device went is reported as not written. */
 TEST_F(device, removed_while_dirty)
 {
@@ -141,10 +150,8 @@ TEST_F(device, does_not_answer)
 	snprintf(path, sizeof(path), "/sys/block/%s/device/timeout", name);
 	ASSERT_EQ(0, write_text(path, "1"));
 	/* Else the disk is taken offline after two of them; and each is tried once. */
-	snprintf(path, sizeof(path),
-		 "cd /sys/block/%.32s/device/scsi_disk/* && "
-		 "echo 1000 >max_medium_access_timeouts && echo 0 >max_retries", name);
-	ASSERT_EQ(0, system(path));
+	ASSERT_EQ(0, set_scsi_limit(name, "max_medium_access_timeouts", 1000));
+	ASSERT_EQ(0, set_scsi_limit(name, "max_retries", 0));
 	/* No command is answered. */
 	ASSERT_EQ(0, write_text(nth, "1"));
 	ASSERT_EQ(0, write_text(options, "4"));
