@@ -10,7 +10,7 @@
 # shellcheck source=selftests/demo/lib.sh
 . "$(dirname "$0")/lib"
 case $(uname -v) in
-# There the kernel lets the daemon dirty a page now and then: five requests a second.
-*PREEMPT_RT*) scenario dirty none "undecided*" ;;
+# There it goes on at five requests a second, and may not get to where it hangs in time.
+*PREEMPT_RT*) scenario dirty none "@(hung|undecided*)" ;;
 *) scenario dirty none hung ;;
 esac
