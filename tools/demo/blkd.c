@@ -300,11 +300,8 @@ static void __attribute__((noreturn)) serve(struct daemon *d, int ready)
 	int ret;
 
 	enter_scopes(d->scopes);
-	if (!strcmp(d->scopes, "per-call")) {
-		d->per_call = open("/dev/memscope", O_RDWR | O_CLOEXEC);
-		if (d->per_call < 0)
-			die("open /dev/memscope");
-	}
+	if (!strcmp(d->scopes, "per-call"))
+		d->per_call = open_node("memscope", NULL);
 	open_store(d);
 	d->cdev = open_node("ublkc0", "/sys/class/ublk-char/ublkc0/dev");
 	/* The driver maps the whole descriptor area of the queue or nothing. */
