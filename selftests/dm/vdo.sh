@@ -20,6 +20,8 @@ create() {
 }
 used() { vdostats --verbose vg-pool-vpool 2>/dev/null | awk '/data blocks used/ { print $NF }'; }
 mode() { dmsetup status vg-pool-vpool | awk '{ print $5, $6 }'; }
+# The index opens in the background; until it has, nothing is found in it.
+index_online() { [ "$(dmsetup status vg-pool-vpool | awk '{ print $7 }')" = online ]; }
 audit() { # after vgchange -an
 	lvm lvchange -qq -y -ay vg/pool_vdata || return
 	if vdoaudit /dev/vg/pool_vdata >"$work/check" 2>&1; then echo good; else tr '\n' ' ' <"$work/check"; fi
@@ -39,6 +41,7 @@ case_filesystem() {
 	saw again sum /dev/vg/t
 	saw mode mode
 	# The same once more, found by the index: it takes no more blocks of data.
+	poll index_online
 	dd if="$data" of=/dev/vg/t bs=1M seek=512 oflag=direct conv=notrunc,fsync status=none
 	before=$(used)
 	dd if="$data" of=/dev/vg/t bs=1M seek=600 oflag=direct conv=notrunc,fsync status=none
