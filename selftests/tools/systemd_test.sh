@@ -77,10 +77,12 @@ wait_for 30 eval 'init=$(pgrep -P $outer -x systemd)'
 ctl() { nsenter -t "$init" -m -p systemctl "$@"; }
 check "systemd runs" wait_for 60 eval '[ "$(ctl is-active check.target 2>/dev/null)" = active ]'
 
-main_pid() { # UNIT: in this namespace
+# The number in this namespace, by the one in the inner namespace, which some other
+# process may have here.
+main_pid() { # UNIT
 	local inner
 	inner=$(ctl show -p MainPID --value "$1") || return
-	grep -lP "^NSpid:.*\t$inner$" /proc/[0-9]*/status 2>/dev/null | head -n 1 | tr -cd 0-9
+	grep -lP "^NSpid:\t[0-9]+\t$inner$" /proc/[0-9]*/status 2>/dev/null | head -n 1 | tr -cd 0-9
 }
 unit_is_marked() { # UNIT USER
 	local pid
