@@ -445,14 +445,7 @@ impl Client {
 
     /// Drops clean buffers that nobody holds and whose block is `wanted`.
     fn drop_where(&self, wanted: impl Fn(u64) -> bool) {
-        // Those whose write has ended, some at a time, while that makes any difference.
-        loop {
-            let writing = self.table.queue_len(WRITING);
-            writeback::sweep(&self.table.lock());
-            if self.table.queue_len(WRITING) >= writing {
-                break;
-            }
-        }
+        writeback::sweep_all(&self.table);
         for queue in [CLEAN, MAIN] {
             // Each buffer is looked at once and put behind; new ones are behind as well.
             let mut left = self.table.queue_len(queue);

@@ -95,9 +95,22 @@ fn became_dirty(table: &Table, buffer: &Entry) {
 /// The others keep their order, which who waits for all writes up to some number relies on. Returns
 /// whether one of them was made dirty again meanwhile.
 pub(crate) fn sweep(locked: &Locked<'_>) -> bool {
+    sweep_from(locked, locked.first(WRITING), u64::MAX).again
+}
+
+/// What [`sweep_from`] did.
+struct Swept<'l> {
+    /// Whether a buffer was made dirty again during its write.
+    again: bool,
+    /// Where to go on.
+    next: Option<&'l Entry>,
+}
+
+/// As [`sweep`], from a buffer of the queue on, up to the write with the number `last`.
+fn sweep_from<'l>(locked: &'l Locked<'_>, mut next: Option<&'l Entry>, last: u64) -> Swept<'l> {
     let mut again = false;
-    let mut next = locked.first(WRITING);
     for _ in 0..LOCK_STEPS {
+        next = next.filter(|buffer| buffer.meta().write_number.load(Relaxed) <= last);
         let Some(buffer) = next else {
             break;
         };
@@ -116,7 +129,44 @@ pub(crate) fn sweep(locked: &Locked<'_>) -> bool {
         };
         locked.move_to(buffer, to);
     }
-    again
+    Swept { again, next }
+}
+
+/// As [`sweep`], but looks at all writes that began before the call.
+///
+/// The lock is dropped after some of them, and a hold keeps the place. A buffer that lost its place
+/// meanwhile left the queue, so to begin anew comes to an end: the writes that are looked at get fewer.
+pub(crate) fn sweep_all(table: &Table) {
+    let last = {
+        let _locked = table.lock();
+        table.shared.writes.load(Relaxed)
+    };
+    let mut place: Option<(Hold<'_>, u64)> = None;
+    loop {
+        let next = {
+            let locked = table.lock();
+            let kept = place.as_ref().filter(|(hold, number)| {
+                locked.queue_of(hold) == Some(WRITING)
+                    && hold.meta().write_number.load(Relaxed) == *number
+            });
+            let from = match kept {
+                Some((hold, _)) => Some(&**hold),
+                None => locked.first(WRITING),
+            };
+            // One with more holds than fit ends this early.
+            sweep_from(&locked, from, last)
+                .next
+                .and_then(|next| Some((locked.hold(next)?, next.meta().write_number.load(Relaxed))))
+        };
+        let ended = next.is_none();
+        // Not under the lock: the last hold of a buffer that must not stay takes it.
+        if let Some((hold, _)) = core::mem::replace(&mut place, next) {
+            client::release(hold);
+        }
+        if ended {
+            return;
+        }
+    }
 }
 
 /// Which dirty buffers a writer takes.

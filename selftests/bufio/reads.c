@@ -366,6 +366,41 @@ static void forget_after_write(struct bt *t)
 	bufio_client_destroy(c);
 }
 
+/* The same behind many writes that are under way. */
+static void forget_behind_writes(struct bt *t)
+{
+	enum { SLOW = 150, FAST = 8, FAST_AT = 600 };
+	struct bufio_client *c = bt_client(t);
+	unsigned int i;
+
+	if (!c)
+		return;
+	bt_ballast(t, c);
+	gate_hold(t->gate, GATE_WRITE, 0, FAST_AT * BT_SPB);
+	/* Every other block: a write each. */
+	for (i = 0; i < SLOW; i++)
+		bt_write(c, 2 * i, BT_NEW);
+	bufio_write_dirty_async(c);
+	bt_row(t, "held", gate_wait_held(t->gate, SLOW, BT_SOON_MS), 1);
+	for (i = 0; i < FAST; i++)
+		bt_write(c, FAST_AT + 2 * i, BT_NEW);
+	bufio_write_dirty_async(c);
+	bt_row(t, "ended", gate_idle(t->gate, BT_SOON_MS), 1);
+	bt_row(t, "fast_writes", gate_count(t->gate, GATE_WRITE, FAST_AT * BT_SPB, GATE_ALL), FAST);
+	/* One; a range of fewer blocks than there are buffers; one of more. */
+	bufio_forget(c, FAST_AT);
+	bt_row(t, "one", bt_cached_in(c, FAST_AT, FAST_AT + 1), 0);
+	bufio_forget_buffers(c, FAST_AT, 4);
+	bt_row(t, "some", bt_cached_in(c, FAST_AT, FAST_AT + 4), 0);
+	bufio_forget_buffers(c, FAST_AT, 100000);
+	bt_row(t, "all", bt_cached_in(c, FAST_AT, FAST_AT + 2 * FAST), 0);
+	bt_row(t, "slow_stay", bt_cached_in(c, 0, 2 * SLOW), SLOW);
+	gate_open(t->gate);
+	bt_row(t, "write", bufio_write_dirty(c), 0);
+	bt_row(t, "writes", gate_total(t->gate, GATE_WRITE), SLOW + FAST);
+	bufio_client_destroy(c);
+}
+
 static void forget_buffers(struct bt *t)
 {
 	struct bufio_client *c = bt_client(t);
@@ -409,6 +444,7 @@ const struct bt_case bt_reads[] = {
 	{ "forget", "drops clean blocks that nobody holds", forget },
 	{ "forget_in_write", "a block being written stays", forget_in_write },
 	{ "forget_after_write", "drops blocks whose write has ended", forget_after_write },
+	{ "forget_behind_writes", "also behind writes that have not", forget_behind_writes },
 	{ "forget_buffers", "the same for a range", forget_buffers },
 	{ }
 };
