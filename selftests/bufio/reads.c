@@ -2,6 +2,7 @@
 /* Blocks come into the cache and leave it: read, get, new, prefetch, forget. */
 
 #include <linux/ioprio.h>
+#include <linux/kprobes.h>
 
 #include "bufio_test.h"
 
@@ -293,6 +294,72 @@ static void prefetch_past_end(struct bt *t)
 	bufio_client_destroy(c);
 }
 
+/* --- bios ---------------------------------------------------------------- */
+
+static struct {
+	struct task_struct *task;
+	unsigned int made;
+} bios;
+
+/* All that a bio can be allocated by. */
+static int bio_is_made(struct kprobe *p, struct pt_regs *regs)
+{
+	if (in_task() && current == READ_ONCE(bios.task))
+		bios.made++;
+	return 0;
+}
+
+/*
+ * A read that is waited for has its bio in the stack frame of who waits, where
+ * the block is in one piece. On a device that makes no bios.
+ */
+static void read_without_bio(struct bt *t)
+{
+	static const unsigned int sizes[] = { 512, 4096, 65536, 12288 };
+	struct kprobe from_set = {
+		.symbol_name = "bio_alloc_bioset", .pre_handler = bio_is_made,
+	};
+	struct kprobe from_slab = {
+		.symbol_name = "bio_kmalloc", .pre_handler = bio_is_made,
+	};
+	struct kprobe *probes[] = { &from_set, &from_slab };
+	unsigned int i, k, failed;
+	struct bufio_client *c;
+	struct bufio_buffer *b;
+	char row[24];
+
+	if (!bt_row(t, "probes", register_kprobes(probes, ARRAY_SIZE(probes)), 0))
+		return;
+	WRITE_ONCE(bios.task, current);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		c = bt_client_bs(t, sizes[i]);
+		if (!c)
+			continue;
+		bios.made = 0;
+		for (k = 0, failed = 0; k < 10; k++) {
+			if (bt_err(bufio_read(c, k, &b)))
+				failed++;
+			else
+				bufio_release(b);
+		}
+		snprintf(row, sizeof(row), "failed_%u", sizes[i]);
+		bt_row(t, row, failed, 0);
+		snprintf(row, sizeof(row), "bios_%u", sizes[i]);
+		if (sizes[i] == 12288)
+			bt_fig(t, row, bios.made);
+		else
+			bt_row_ours(t, row, bios.made, 0);
+		/* That the probes see one: nobody waits for a prefetch. */
+		bios.made = 0;
+		bufio_prefetch(c, 20, 1);
+		snprintf(row, sizeof(row), "prefetch_%u", sizes[i]);
+		bt_row(t, row, bios.made, 1);
+		bufio_client_destroy(c);
+	}
+	WRITE_ONCE(bios.task, NULL);
+	unregister_kprobes(probes, ARRAY_SIZE(probes));
+}
+
 /* --- forget -------------------------------------------------------------- */
 
 static void forget(struct bt *t)
@@ -441,6 +508,7 @@ const struct bt_case bt_reads[] = {
 	{ "release_elsewhere", "a hold may be dropped by another thread", release_elsewhere },
 	{ "prefetch", "starts reads, waits for none, holds nothing", prefetch_blocks },
 	{ "prefetch_past_end", "reads what the device has", prefetch_past_end },
+	{ "read_without_bio", "a read that is waited for allocates no bio", read_without_bio, BT_RAW },
 	{ "forget", "drops clean blocks that nobody holds", forget },
 	{ "forget_in_write", "a block being written stays", forget_in_write },
 	{ "forget_after_write", "drops blocks whose write has ended", forget_after_write },
