@@ -49,7 +49,6 @@ fn blank(task: &Task) -> RawEntry {
         tid,
         tgid,
         uid: task.uid().into_uid_in_current_ns(),
-        scopes: abi::scopes_from_flags(thread::peek_flags(task).intersection(SCOPES)),
         how: abi::HOW_OWN,
         by_uid: UNKNOWN,
         comm: thread::name(task),
@@ -86,7 +85,9 @@ impl Registry {
     pub(in crate::dev) fn for_each_entry(&self, task: &Task, mut f: impl FnMut(Entry)) {
         let mut entry = blank(task);
         let state = self.state.lock();
+        // Under the lock, under which the thread changes: as its record says.
         let mut own = thread::peek_flags(task).intersection(SCOPES);
+        entry.scopes = abi::scopes_from_flags(own);
         if let Some(record) = state.records.get(&thread::key(task)) {
             if record.dirty {
                 entry.flags |= abi::ENTRY_PENDING;
