@@ -159,4 +159,27 @@ TEST(call)
 	close(null);
 }
 
+/*
+ * Rule: a SET costs what prctl() costs and at most a tenth more. That is why it is not
+ * remembered: what MARK does for it costs more.
+ */
+TEST(set)
+{
+	long by_prctl, by_ioctl, marked;
+	int fd = open_device();
+
+	ASSERT_LE(0, fd);
+	by_prctl = LEAST(({ raw_prctl(PR_SET_IO_FLUSHER, 1); raw_prctl(PR_SET_IO_FLUSHER, 0); }));
+	by_ioctl = LEAST(({
+		raw_ioctl(fd, MEMSCOPE_IOC_SET_IO_FLUSHER, 1);
+		raw_ioctl(fd, MEMSCOPE_IOC_SET_IO_FLUSHER, 0);
+	}));
+	marked = LEAST(({ mark(fd, 0, MEMSCOPE_IO_FLUSHER); mark(fd, 0, 0); }));
+	TH_LOG("instructions to set and to clear: prctl %ld, SET_IO_FLUSHER %ld, MARK %ld", by_prctl,
+	       by_ioctl, marked);
+	EXPECT_GE(by_prctl * 11 / 10, by_ioctl);
+	EXPECT_LT(by_prctl * 11 / 10, marked);
+	close(fd);
+}
+
 TEST_HARNESS_MAIN

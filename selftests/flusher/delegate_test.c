@@ -388,14 +388,14 @@ static int held(pid_t pid)
 {
 	int dev = open_device(), i, j, n = -1;
 
-	for (i = 0; i < 1000 && n; i++) {
+	for (i = 0; i < PATIENCE && n; i++) {
 		long count = status_by(dev, MAX_ENTRIES);
 
 		n = 0;
 		for (j = 0; j < count; j++)
 			n += entries[j].tgid == pid && entries[j].scopes;
 		if (n)
-			sleep_ms(20);
+			sleep_ms(10);
 	}
 	close(dev);
 	return n;
@@ -439,9 +439,8 @@ TEST_F(delegate, tied)
 			if (delegate(fd, how < 3 ? MEMSCOPE_DELEGATE_TIED : 0, NOIO, 0, 0) ||
 			    write(go[1], "", 1) != 1)
 				_exit(1);
-			/* Until all are held. */
-			sleep_ms(0);
 			close(go[1]);
+			/* Until all are held. */
 			raise(SIGSTOP);
 			if (how == 0) {
 				close(fd);

@@ -72,6 +72,25 @@ static inline unsigned int task_flags_of(pid_t pid, pid_t tid)
 	return flags;
 }
 
+/* Whether a thread sleeps in this system call: /proc says its number only then. */
+static inline bool is_in_syscall(pid_t pid, pid_t tid, long number)
+{
+	char path[64], text[256];
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", pid, tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	len = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (len <= 0)
+		return false;
+	text[len] = '\0';
+	return text[0] >= '0' && text[0] <= '9' && strtol(text, NULL, 10) == number;
+}
+
 static inline unsigned int task_flags(void)
 {
 	return task_flags_of(getpid(), syscall(SYS_gettid));

@@ -257,7 +257,7 @@ TEST_F(hold, close_reaches_a_sleeping_thread)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, sit, about));
 	pthread_barrier_wait(&barrier);
 	EXPECT_EQ(MEMSCOPE_IO_FLUSHER, thread_scopes(about[0]));
-	sleep_ms(50);
+	ASSERT_TRUE(wait_in_syscall(getpid(), about[0], SYS_read));
 	close(fd);
 	EXPECT_EQ(0, task_scopes());
 	EXPECT_EQ(0, wait_scopes(about[0], 0));
@@ -310,6 +310,40 @@ TEST_F(hold, exec_of_a_thread_ends_it)
 		pause();
 		103;
 	})));
+}
+
+static void *hold_again_and_again(void *arg)
+{
+	int *fds = arg;
+
+	for (;;) {
+		mark(fds[0], MEMSCOPE_MARK_HOLD | MEMSCOPE_MARK_PROCESS, MEMSCOPE_IO_FLUSHER);
+		hold(fds[1], NOFS);
+		mark(fds[0], MEMSCOPE_MARK_HOLD | MEMSCOPE_MARK_PROCESS, 0);
+	}
+	return NULL;
+}
+
+/* Rule: nor does one get through that another thread sets at the moment of execve(). */
+TEST_F(hold, exec_races)
+{
+	int fds[2] = { self->a, self->b }, round;
+
+	for (round = 0; round < 40; round++) {
+		EXPECT_EQ(NOFS, IN_CHILD(({
+			pthread_t thread;
+			int i;
+
+			if (raw_ioctl(self->a, MEMSCOPE_IOC_SET_SCOPES, NOFS))
+				_exit(100);
+			for (i = 0; i < 3; i++)
+				if (pthread_create(&thread, NULL, hold_again_and_again, fds))
+					_exit(101);
+			sleep_ms(round % 8);
+			exec_self();
+			102;
+		})));
+	}
 }
 
 /* Rule: a failed execve() changes nothing. */

@@ -25,10 +25,10 @@ static inline long mark_ioctl(int fd, struct memscope_mark *mark)
 	return raw_ioctl(fd, MEMSCOPE_IOC_MARK, (unsigned long)mark);
 }
 
-/* Marks the calling thread, or with flags its process; waits up to 20 s. */
+/* Marks the calling thread, or with flags its process; waits up to a minute. */
 static inline long mark(int fd, __u32 flags, __u32 scopes)
 {
-	struct memscope_mark m = { .flags = flags, .scopes = scopes, .timeout_ms = 20000 };
+	struct memscope_mark m = { .flags = flags, .scopes = scopes, .timeout_ms = 60000 };
 
 	return mark_ioctl(fd, &m);
 }
@@ -53,13 +53,26 @@ static inline void sleep_ms(int ms)
 		;
 }
 
-/* Waits up to 20 s for a thread of any process to have the set; returns what it has. */
+/* All that waits here waits so long at most, in steps of 10 ms: a guest may be slow. */
+#define PATIENCE 6000
+
+/* Waits until a thread of any process sleeps in the system call. */
+static inline bool wait_in_syscall(pid_t pid, pid_t tid, long number)
+{
+	int i;
+
+	for (i = 0; i < PATIENCE && !is_in_syscall(pid, tid, number); i++)
+		sleep_ms(10);
+	return i < PATIENCE;
+}
+
+/* Waits for a thread of any process to have the set; returns what it has. */
 static inline long wait_scopes_of(pid_t pid, pid_t tid, long want)
 {
 	long have = -1;
 	int i;
 
-	for (i = 0; i < 2000; i++) {
+	for (i = 0; i < PATIENCE; i++) {
 		have = scopes_of_flags(task_flags_of(pid, tid));
 		if (have == want)
 			break;

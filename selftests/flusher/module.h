@@ -32,7 +32,7 @@ static inline int module_remove_soon(void)
 {
 	int ret = module_remove();
 
-	for (int i = 0; i < 100 && ret == -EAGAIN; i++) {
+	for (int i = 0; i < 600 && ret == -EAGAIN; i++) {
 		usleep(100000);
 		ret = module_remove();
 	}
@@ -54,8 +54,8 @@ static inline int kernel_log_open(void)
 	return fd;
 }
 
-/* Prints what the kernel has logged since, and returns how many lines. */
-static inline int kernel_log_lines(int fd)
+/* Prints what the kernel has logged since with this in it, and returns how many lines. */
+static inline int kernel_log_lines(int fd, const char *with)
 {
 	char record[8192];
 	ssize_t len;
@@ -64,7 +64,7 @@ static inline int kernel_log_lines(int fd)
 	while ((len = read(fd, record, sizeof(record) - 1)) > 0) {
 		record[len] = '\0';
 		/* It starts with level + 8 * facility; 0 is the kernel's. */
-		if (strtoul(record, NULL, 10) >> 3)
+		if (strtoul(record, NULL, 10) >> 3 || !strstr(record, with))
 			continue;
 		fprintf(stderr, "# logged: %.*s\n", (int)strcspn(record, "\n"), record);
 		lines++;

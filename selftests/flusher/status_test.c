@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * STATUS, debugfs and fdinfo: who is marked, with what, by whom, since when.
+ * STATUS: who is marked, with what, by whom, since when.
  *
  * selftest: timeout=120 m32=yes
  */
@@ -12,7 +12,6 @@
 #include <sys/uio.h>
 
 #include "status.h"
-#include "module.h"
 
 #define NOBODY 65534
 #define THREADS 300
@@ -31,7 +30,6 @@ FIXTURE_SETUP(status)
 	ASSERT_LE(0, self->fd);
 	ASSERT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_GET_FEATURES, (unsigned long)&features));
 	ASSERT_TRUE(features & MEMSCOPE_FEATURE_STATUS);
-	ASSERT_EQ(0, need_debugfs());
 	ASSERT_EQ(NULL, status_of(self->fd, SELF, 0));
 }
 
@@ -223,7 +221,7 @@ TEST_F(status, inherited)
 		execl("/bin/sleep", "sleep", "1000", NULL);
 		_exit(1);
 	}
-	for (i = 0; i < 2000; i++) {
+	for (i = 0; i < PATIENCE; i++) {
 		e = status_of(self->fd, pid, 0);
 		if (e && !strcmp(e->comm, "sleep"))
 			break;
@@ -364,38 +362,31 @@ static long seen(int fd, pid_t tid)
 /* Rule: without the capability one sees the threads of one's own user id, and no others. */
 TEST_F(status, who_sees)
 {
-	pid_t nobody = fork();
+	struct memscope_mark m = {
+		.flags = MEMSCOPE_MARK_PIDFD, .scopes = NOFS, .timeout_ms = 60000,
+	};
+	struct memscope_entry *e;
 	int ready[2];
+	pid_t nobody;
 	char byte;
 
+	ASSERT_EQ(0, pipe(ready));
+	nobody = fork();
 	if (!nobody) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (become_nobody())
+		if (become_nobody() || prctl(PR_SET_PDEATHSIG, SIGKILL) || write(ready[1], "", 1) != 1)
 			_exit(1);
 		for (;;)
 			pause();
 	}
-	ASSERT_EQ(0, pipe(ready));
+	ASSERT_EQ(1, read(ready[0], &byte, 1));
 	ASSERT_EQ(0, mark(self->fd, 0, NOIO));
-	{
-		struct memscope_mark m = {
-			.flags = MEMSCOPE_MARK_PIDFD, .scopes = NOFS, .timeout_ms = 20000,
-			.pidfd = syscall(SYS_pidfd_open, nobody, 0),
-		};
-
-		while (task_flags_of(nobody, nobody) && 0 > m.pidfd)
-			;
-		ASSERT_EQ(0, mark_ioctl(self->fd, &m));
-		close(m.pidfd);
-	}
-	/* Until it is nobody's. */
-	for (byte = 0; byte < 100; byte++) {
-		struct memscope_entry *e = status_of(self->fd, nobody, 0);
-
-		if (e && e->uid == NOBODY)
-			break;
-		sleep_ms(20);
-	}
+	m.pidfd = syscall(SYS_pidfd_open, nobody, 0);
+	ASSERT_LE(0, m.pidfd);
+	ASSERT_EQ(0, mark_ioctl(self->fd, &m));
+	close(m.pidfd);
+	e = status_of(self->fd, nobody, 0);
+	ASSERT_NE(NULL, e);
+	EXPECT_EQ(NOBODY, e->uid);
 	EXPECT_EQ(1, seen(self->fd, SELF));
 	EXPECT_EQ(1, seen(self->fd, nobody));
 	EXPECT_EQ(0, IN_CHILD(become_nobody() || seen(self->fd, getppid()) != 0 ||
@@ -419,88 +410,6 @@ TEST_F(status, who_sees)
 	waitpid(nobody, NULL, 0);
 	close(ready[0]);
 	close(ready[1]);
-}
-
-/* --- files ---------------------------------------------------------------------------- */
-
-static char text[65536];
-
-/* Rule: fdinfo lists what the file holds and suspends. */
-TEST_F(status, fdinfo)
-{
-	char path[64], line[100];
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", self->fd);
-	ASSERT_LT(0, read_file(path, text, sizeof(text)));
-	EXPECT_EQ(NULL, strstr(text, "memscope-"));
-	ASSERT_EQ(0, hold(self->fd, MEMSCOPE_IO_FLUSHER));
-	ASSERT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_SUSPEND, 0));
-	ASSERT_LT(0, read_file(path, text, sizeof(text)));
-	snprintf(line, sizeof(line), "memscope-hold:\t%d noio,local_throttle\n", SELF);
-	EXPECT_NE(NULL, strstr(text, line)) {
-		TH_LOG("%s", text);
-	}
-	snprintf(line, sizeof(line), "memscope-suspended:\t%d\n", SELF);
-	EXPECT_NE(NULL, strstr(text, line));
-	ASSERT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_RESUME, 0));
-}
-
-/* Rule: debugfs has the same, for root, and no addresses. */
-TEST_F(status, debugfs)
-{
-	struct stat st;
-	char line[100];
-
-	prctl(PR_SET_NAME, "a b\033c");
-	ASSERT_EQ(0, stat(FLUSHERS, &st));
-	EXPECT_EQ(0400, st.st_mode & 0777);
-	ASSERT_EQ(0, hold(self->fd, NOIO | NOFS));
-	ASSERT_LT(0, read_file(FLUSHERS, text, sizeof(text)));
-	EXPECT_NE(NULL, strstr(text, "# probes on missed 0 unmarked "));
-	snprintf(line, sizeof(line), "\n%d %d 0 noio,nofs noio,nofs hold ", SELF, getpid());
-	EXPECT_NE(NULL, strstr(text, line)) {
-		TH_LOG("%s", text);
-	}
-	/* One line and one column each, whatever the name. */
-	EXPECT_NE(NULL, strstr(text, " a?b?c\n"));
-	EXPECT_EQ(NULL, strstr(text, "ffff"));
-}
-
-/* Rule: an open file of debugfs keeps the module, as the device does. */
-TEST_F(status, debugfs_holds_the_module)
-{
-	int fd = open(FLUSHERS, O_RDONLY | O_CLOEXEC);
-
-	ASSERT_LE(0, fd);
-	close(self->fd);
-	EXPECT_EQ(-EWOULDBLOCK, module_remove());
-	close(fd);
-	EXPECT_EQ(0, module_remove_soon());
-	ASSERT_EQ(0, module_insert());
-	self->fd = open_device();
-}
-
-/* Rule: the probes are left some time after nobody is marked any more, and not before. */
-TEST_F(status, probes_leave)
-{
-	int i;
-
-	ASSERT_EQ(0, mark(self->fd, 0, NOIO));
-	for (i = 0; i < 6; i++) {
-		sleep_ms(1000);
-		ASSERT_LT(0, read_file(FLUSHERS, text, sizeof(text)));
-		ASSERT_NE(NULL, strstr(text, "# probes on "));
-	}
-	ASSERT_EQ(0, mark(self->fd, 0, 0));
-	for (i = 0; i < 400 && !strstr(text, "# probes off "); i++) {
-		sleep_ms(100);
-		ASSERT_LT(0, read_file(FLUSHERS, text, sizeof(text)));
-	}
-	EXPECT_NE(NULL, strstr(text, "# probes off "));
-	/* And come back. */
-	ASSERT_EQ(0, hold(self->fd, NOIO));
-	ASSERT_LT(0, read_file(FLUSHERS, text, sizeof(text)));
-	EXPECT_NE(NULL, strstr(text, "# probes on "));
 }
 
 /* --- CALL and marks ------------------------------------------------------------------- */
@@ -603,7 +512,8 @@ TEST_F(status, arguments)
 		.entries = (unsigned long)entries, .entry_size = sizeof(entries[0]), .count = 4,
 	}, s;
 	unsigned long at = (unsigned long)&s;
-	int bit, i;
+	int bit, i, j;
+	long filled;
 
 	for (bit = 0; bit < 64; bit++) {
 		if (bit < 32) {
@@ -637,10 +547,15 @@ TEST_F(status, arguments)
 	s = good;
 	s.entries = (unsigned long)big;
 	s.entry_size = 400;
-	EXPECT_EQ(1, raw_ioctl(self->fd, MEMSCOPE_IOC_STATUS, at));
-	for (i = sizeof(entries[0]); i < 400; i++)
-		ASSERT_EQ(0, big[i]);
-	EXPECT_EQ(0x55, big[400]);
+	/* This thread, and whoever else is marked on the machine. */
+	filled = raw_ioctl(self->fd, MEMSCOPE_IOC_STATUS, at);
+	ASSERT_LE(1, filled);
+	ASSERT_GE(4, filled);
+	for (j = 0; j < filled; j++) {
+		for (i = sizeof(entries[0]); i < 400; i++)
+			ASSERT_EQ(0, big[j * 400 + i]);
+	}
+	EXPECT_EQ(0x55, big[filled * 400]);
 	/* Nowhere to write. */
 	s = good;
 	s.entries = 8;
@@ -655,8 +570,8 @@ TEST_F(status, arguments)
 		unsigned int cmd = _IOC(_IOC_READ | _IOC_WRITE, MEMSCOPE_IOC_MAGIC,
 					_IOC_NR(MEMSCOPE_IOC_STATUS), i);
 
-		EXPECT_EQ(i < sizeof(s) ? -EINVAL : 1,
-			  raw_ioctl(self->fd, cmd, (unsigned long)&large));
+		filled = raw_ioctl(self->fd, cmd, (unsigned long)&large);
+		EXPECT_TRUE(i < sizeof(s) ? filled == -EINVAL : filled >= 1);
 		large.s = good;
 		if (i > sizeof(s)) {
 			large.beyond[i - sizeof(s) - 1] = 1;
