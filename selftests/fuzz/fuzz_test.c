@@ -138,7 +138,7 @@ static int some_file(struct rng *r)
 
 static int some_pidfd(struct rng *r, bool *ours)
 {
-	pid_t pid;
+	pid_t pid, group;
 
 	*ours = false;
 	switch (below(r, 8)) {
@@ -157,8 +157,9 @@ static int some_pidfd(struct rng *r, bool *ours)
 	default:
 		pid = rs->leader;
 	}
-	/* Not what is older, the runner and init: they are not part of this. */
-	if (pid <= rs->parent)
+	/* Not the runner and init: only what is of a round, alive or dead, or of the kernel. */
+	group = getpgid(pid);
+	if (pid <= rs->parent || (group > 0 && group != getpgrp()))
 		pid = rs->leader;
 	*ours = true;
 	return syscall(SYS_pidfd_open, pid, one_in(r, 2) ? 0 : O_EXCL);

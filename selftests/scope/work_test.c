@@ -89,15 +89,22 @@ TEST_F(work, pressure)
 	ASSERT_EQ(0, write_text("/proc/self/oom_score_adj", "-1000"));
 	for (int i = 0; i < 4; i++) {
 		static const __u32 kinds[] = { 0, NOIO, NOFS, NOWAIT };
-		struct st_work w = {
+		const struct st_work work = {
 			.flags = variant->flags, .nr_submit = 1, .kinds = { kinds[i] },
 			.gfp = c->gfp_kernel, .rounds = ROUNDS,
 		};
+		struct st_work w;
 		__u32 any;
 
-		ASSERT_EQ(0, fill_cache(disk, CACHE_MIB));
-		ASSERT_EQ(0, ioctl(self->fd, ST_IOC_WORK, &w));
-		ASSERT_EQ(1, w.runs);
+		/* The worker may be interrupted where memory is short, and others make some free. */
+		for (int j = 0; j < 4; j++) {
+			w = work;
+			ASSERT_EQ(0, fill_cache(disk, CACHE_MIB));
+			ASSERT_EQ(0, ioctl(self->fd, ST_IOC_WORK, &w));
+			ASSERT_EQ(1, w.runs);
+			if (kinds[i] == NOWAIT || w.seen.reclaim.count)
+				break;
+		}
 		expect_run(_metadata, c, &w, 0, kinds[i]);
 		any = w.seen.reclaim.any & (c->gfp_io | c->gfp_fs);
 		TH_LOG("kinds %#x: reclaim %u (any %#x)", kinds[i], w.seen.reclaim.count,
