@@ -37,10 +37,11 @@ saw() {
 # The same bytes in every boot.
 [ -e "$data" ] || python3 -c "import random; open('$data', 'wb').write(random.Random(1).randbytes(1 << 20))"
 
-# poll COMMAND...: until it succeeds, for at most a minute or more.
+# poll COMMAND...: until it succeeds, for at most five minutes or more. For what a
+# target does in the background: how far it is must not be compared.
 poll() {
 	local _
-	for _ in $(seq 600); do
+	for _ in $(seq 3000); do
 		"$@" && return
 		sleep 0.1
 	done
@@ -69,10 +70,15 @@ below() {
 reload() { # NAME TABLE
 	dmsetup load "$1" --table "$2" && dmsetup suspend --noflush --nolockfs "$1" && dmsetup resume "$1"
 }
+# Dirty buffers that have some age are written by memscope and not by dm-bufio, and
+# a write that fails loses them: not while that depends on how fast the machine is.
+age=/sys/module/memscope/parameters/writeback_age_ms
+default_age=$(cat "$age")
 # inject NAME FEATURE [ARGUMENT...]: from now on by dm-flakey; heal takes it back.
 inject() {
 	local size device offset name=$1
 	shift
+	echo 0 >"$age" || return
 	read -r _ size _ device offset <"$work/linear-$name"
 	reload "$name" "0 $size flakey $device $offset 0 3600 $# $*"
 }
@@ -85,7 +91,7 @@ dust() {
 	for block; do dmsetup message "$name" 0 addbadblock "$block" || return; done
 	dmsetup message "$name" 0 enable
 }
-heal() { reload "$1" "$(cat "$work/linear-$1")"; }
+heal() { reload "$1" "$(cat "$work/linear-$1")" && echo "$default_age" >"$age"; }
 # unreadable_meta COMMAND...: how it fails where the first block of meta cannot be read, and where none can.
 unreadable_meta() {
 	dust meta 0
@@ -140,7 +146,7 @@ spoil() {
 spoilt_meta() {
 	spoil /dev/mapper/meta 4 4092
 	saw corrupt errno "$@"
-	dmsetup remove t 2>/dev/null || :
+	dmsetup remove --retry t 2>/dev/null || :
 }
 
 # --- file systems -----------------------------------------------------------
@@ -206,12 +212,14 @@ tidy() {
 }
 unload() {
 	local _
-	# All targets: lvm2 loads some that nobody named. Those that others use go later.
-	for _ in 1 2 3 4 5; do
-		awk '$1 ~ /^dm_|^memscope_dm_/ && $1 != "dm_mod" && $3 == 0 { print $1 }' /proc/modules | xargs -r rmmod
-	done
 	rm -f /run/modprobe.d/memscope-dm-bufio.conf
-	[ ! -d /sys/module/dm_bufio ] && [ ! -d /sys/module/memscope_dm_bufio ]
+	# All targets: lvm2 loads some that nobody named. Those that others use go later.
+	for _ in $(seq 100); do
+		awk '$1 ~ /^dm_|^memscope_dm_/ && $1 != "dm_mod" && $3 == 0 { print $1 }' /proc/modules | xargs -r rmmod
+		[ ! -d /sys/module/dm_bufio ] && [ ! -d /sys/module/memscope_dm_bufio ] && return
+		sleep 0.1
+	done
+	return 1
 }
 insert() {
 	local m

@@ -76,8 +76,10 @@ crash() {
 	open "$@"
 	dd if="$data" of=/dev/mapper/t bs=1M oflag=direct conv=fsync,notrunc status=none
 	dd if="$data" of=/dev/mapper/t bs=1M oflag=direct conv=notrunc seek=8 status=none
-	sync
-	dd if=/dev/mapper/data of=/dev/ram1 bs=1M oflag=direct status=none
+	# What is on the device at one moment: until the copy is made nothing more gets there.
+	dmsetup suspend --noflush --nolockfs data
+	dd if=/dev/ram0 of=/dev/ram1 bs=1M count=16 iflag=direct oflag=direct status=none
+	dmsetup resume data
 	setup close t
 	below copy /dev/ram1 16M
 	device=/dev/mapper/copy

@@ -127,7 +127,7 @@ case_read_error() {
 	heal cow
 	dust cow 16
 	saw exceptions errno up
-	dmsetup remove t 2>/dev/null || :
+	dmsetup remove --retry t 2>/dev/null || :
 	heal cow
 	up
 	saw usage usage

@@ -20,8 +20,18 @@ create() {
 }
 used() { vdostats --verbose vg-pool-vpool 2>/dev/null | awk '/data blocks used/ { print $NF }'; }
 mode() { dmsetup status vg-pool-vpool | awk '{ print $5, $6 }'; }
+mode_is() { [ "$(mode)" = "$*" ]; }
 # The index opens in the background; until it has, nothing is found in it.
 index_online() { [ "$(dmsetup status vg-pool-vpool | awk '{ print $7 }')" = online ]; }
+# copied SEEK_MIB: puts what is there already, after it and again: a block is looked up in the index for five
+# seconds only, but one of the copies takes no more blocks of data.
+copied() {
+	local at before
+	for at in $(seq $(($1 + 1)) $(($1 + 20))); do
+		before=$(used) && [ -n "$before" ] && put "$at" && [ "$(used)" = "$before" ] && same "$at" && return
+	done
+	return 1
+}
 audit() { # after vgchange -an
 	lvm lvchange -qq -y -ay vg/pool_vdata || return
 	if vdoaudit /dev/vg/pool_vdata >"$work/check" 2>&1; then echo good; else tr '\n' ' ' <"$work/check"; fi
@@ -40,13 +50,9 @@ case_filesystem() {
 	saw fsck check_xfs /dev/vg/t
 	saw again sum /dev/vg/t
 	saw mode mode
-	# The same once more, found by the index: it takes no more blocks of data.
 	poll index_online
-	dd if="$data" of=/dev/vg/t bs=1M seek=512 oflag=direct conv=notrunc,fsync status=none
-	before=$(used)
-	dd if="$data" of=/dev/vg/t bs=1M seek=600 oflag=direct conv=notrunc,fsync status=none
-	fact "blocks for a copy=$(($(used) - before))"
-	cmp -n 1048576 -i 0:629145600 "$data" /dev/vg/t
+	put 600
+	saw copy copied 600
 	fio_verify /dev/vg/t --offset=700m
 	lvm vgchange -qq -an vg
 	saw check audit
@@ -54,27 +60,52 @@ case_filesystem() {
 put() { # SEEK_MIB
 	dd if="$data" of=/dev/vg/t bs=1M seek="$1" oflag=direct conv=notrunc,fsync status=none
 }
-same() { dd if=/dev/vg/t bs=1M count=1 iflag=direct status=none | cmp -n 1048576 "$data" -; }
+# same [MIB]: there is what put() puts.
+same() { dd if=/dev/vg/t bs=1M count=1 skip="${1:-0}" iflag=direct status=none | cmp -n 1048576 "$data" - && echo same; }
+# Where the first block of t is on the device below, in 512-byte blocks.
+place() {
+	local first block start
+	# lvm2 leaves room before it.
+	first=$(dmsetup table vg-t) && lvm vgchange -qq -an vg && lvm lvchange -qq -y -ay vg/pool_vdata &&
+		block=$(vdodumpblockmap --lba=$((${first##* } / 8)) /dev/vg/pool_vdata) &&
+		start=$(dmsetup table vg-pool_vdata) &&
+		lvm lvchange -qq -an vg/pool_vdata && lvm vgchange -qq -ay vg &&
+		echo $((${start##* } + 8 * ${block##*[!0-9]}))
+}
+case_read_error() {
+	create
+	put 0
+	at=$(place)
+	dust data "$at"
+	saw dust errno dd if=/dev/vg/t of=/dev/null bs=4K count=1 iflag=direct
+	saw next errno dd if=/dev/vg/t of=/dev/null bs=4K count=1 skip=1 iflag=direct
+	heal data
+	saw healed same
+	saw mode mode
+}
 case_errors() {
 	create
 	put 0
 	inject data error_reads
 	saw read errno dd if=/dev/vg/t of=/dev/null bs=4K count=1 iflag=direct
 	heal data
-	same
+	saw healed same
 	saw mode mode
-	# What cannot be written ends in the read-only mode, also when it is set up
-	# again.
+	# What cannot be written ends in the read-only mode, which is entered in the
+	# background. It cannot be written down either, as long as it is taken down before
+	# the device is healed: set up again, the volume recovers, in the background too.
 	inject data error_writes
 	saw write errno put 9
+	poll mode_is read-only -
 	saw mode mode
-	same
-	heal data
+	saw data same
 	lvm vgchange -qq -an vg
+	heal data
 	lvm vgchange -qq -ay vg
+	poll mode_is normal -
 	saw mode mode
 	saw write errno put 9
-	same
+	saw data same
 }
 
 both vdo "$@"
