@@ -229,14 +229,6 @@ static inline int memscope_set(const struct memscope_client *ms, unsigned int sc
 	return prctl(MEMSCOPE_CLIENT_PR_SET_IO_FLUSHER, (scopes & both) ? 1L : 0L, 0L, 0L, 0L);
 }
 
-/* Adds scopes to what the calling thread has, for good. */
-static inline int memscope_add(const struct memscope_client *ms, unsigned int scopes)
-{
-	int now = memscope_get(ms);
-
-	return now < 0 ? -1 : memscope_set(ms, (unsigned int)now | scopes);
-}
-
 /*
  * Adds scopes to what the calling thread has, until memscope_leave() with what
  * this has stored in *before. Pairs nest; the inner ends first.
@@ -282,6 +274,22 @@ static inline int memscope_mark(const struct memscope_client *ms, unsigned int f
 	mark.pidfd = pidfd;
 	mark.timeout_ms = timeout_ms;
 	return ioctl(ms->fd, MEMSCOPE_CLIENT_MARK, &mark);
+}
+
+/*
+ * Adds scopes to what the calling thread has, for good: by a mark, of which the status
+ * tells who set it and when, or else as memscope_set() does.
+ */
+static inline int memscope_add(const struct memscope_client *ms, unsigned int scopes)
+{
+	int now = memscope_get(ms);
+
+	if (now < 0)
+		return -1;
+	scopes |= (unsigned int)now;
+	if (ms->fd >= 0 && !memscope_mark(ms, 0, scopes, 0, 0))
+		return 0;
+	return memscope_set(ms, scopes);
 }
 
 /*

@@ -4,7 +4,7 @@
 
 use crate::{
     error::{Error, Result},
-    Device, Scopes,
+    Device, Mark, Scopes,
 };
 use rustix::process::{configure_io_flusher_behavior, is_io_flusher};
 use std::{cell::Cell, marker::PhantomData};
@@ -114,13 +114,21 @@ impl Client {
             .map_err(|e| Error::command("set the IO_FLUSHER state by prctl", e))
     }
 
-    /// Adds scopes to what the calling thread has, for good.
+    /// Adds scopes to what the calling thread has, for good: where there is the device by a mark,
+    /// of which [`Device::status`] tells who set it and when.
     ///
     /// # Errors
     ///
     /// As for [`Client::set`].
     pub fn add(&self, scopes: Scopes) -> Result<()> {
-        self.set(self.get()? | scopes)
+        let scopes = self.get()? | scopes;
+        if let Ok(device) = &self.device {
+            if device.mark(&Mark::thread(scopes)).is_ok() {
+                return Ok(());
+            }
+        }
+        // An older module, or no memory to remember it.
+        self.set(scopes)
     }
 
     /// Adds scopes to what the calling thread has, until the guard is dropped.

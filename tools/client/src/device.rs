@@ -4,6 +4,7 @@
 
 use crate::{
     error::{Error, Result},
+    mark::{Mark, Outcome},
     status::{Entry, Status},
     sys, Scopes,
 };
@@ -13,11 +14,9 @@ use rustix::{
 };
 use std::{
     fs::OpenOptions,
-    io::{IoSlice, IoSliceMut},
     marker::PhantomData,
     os::unix::fs::{FileTypeExt, MetadataExt},
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
 };
 
 bitflags::bitflags! {
@@ -45,122 +44,6 @@ bitflags::bitflags! {
         // Those of newer modules are kept.
         const _ = !0;
     }
-}
-
-/// Where a single call reads or writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Position {
-    /// At the file's position, which moves.
-    Current,
-    /// At this offset, in bytes.
-    At(u64),
-}
-
-impl Position {
-    fn offset(self) -> i64 {
-        match self {
-            Self::Current => -1,
-            // What is too large is left to the kernel to refuse, and must not become -1.
-            Self::At(offset) => i64::try_from(offset).unwrap_or(i64::MIN),
-        }
-    }
-}
-
-/// Whom a mark is for, with what, and how.
-///
-/// ```
-/// use memscope::{Mark, Scopes};
-/// use std::time::Duration;
-///
-/// let mark = Mark::process(Scopes::IO_FLUSHER).timeout(Duration::from_secs(5));
-/// ```
-#[derive(Clone, Copy, Debug)]
-#[must_use = "a mark does nothing until a device gets it"]
-pub struct Mark<'a> {
-    scopes: Scopes,
-    process: bool,
-    pidfd: Option<BorrowedFd<'a>>,
-    interrupt: bool,
-    timeout: Duration,
-}
-
-impl<'a> Mark<'a> {
-    fn new(scopes: Scopes, process: bool, pidfd: Option<BorrowedFd<'a>>) -> Self {
-        Self {
-            scopes,
-            process,
-            pidfd,
-            interrupt: true,
-            timeout: Duration::from_secs(1),
-        }
-    }
-
-    /// The calling thread.
-    pub fn thread(scopes: Scopes) -> Self {
-        Self::new(scopes, false, None)
-    }
-
-    /// Every thread of the calling process, io_uring's workers included.
-    pub fn process(scopes: Scopes) -> Self {
-        Self::new(scopes, true, None)
-    }
-
-    /// Every thread of the process that the pidfd refers to.
-    pub fn other_process(pidfd: BorrowedFd<'a>, scopes: Scopes) -> Self {
-        Self::new(scopes, true, Some(pidfd))
-    }
-
-    /// The one thread that the pidfd refers to: a process's first, or with `PIDFD_THREAD` any.
-    pub fn other_thread(pidfd: BorrowedFd<'a>, scopes: Scopes) -> Self {
-        Self::new(scopes, false, Some(pidfd))
-    }
-
-    /// Leaves threads that sleep in a system call to finish it, where otherwise they are
-    /// interrupted as by `SIGSTOP` and `SIGCONT`.
-    pub fn no_interrupt(mut self) -> Self {
-        self.interrupt = false;
-        self
-    }
-
-    /// How long to wait for other threads to change; one second if this is not called.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    fn argument(&self) -> sys::Mark {
-        let mut flags = 0;
-        if self.process {
-            flags |= sys::MARK_PROCESS;
-        }
-        if self.pidfd.is_some() {
-            flags |= sys::MARK_PIDFD;
-        }
-        if !self.interrupt {
-            flags |= sys::MARK_NO_INTERRUPT;
-        }
-        sys::Mark {
-            flags,
-            scopes: self.scopes.bits(),
-            pidfd: self.pidfd.map_or(0, |fd| fd.as_raw_fd()),
-            timeout_ms: u32::try_from(self.timeout.as_millis()).unwrap_or(u32::MAX),
-            ..Default::default()
-        }
-    }
-}
-
-/// On how many threads a mark is in force.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// Threads that have it.
-    pub done: u32,
-    /// Threads that do not yet: they change when they next return to user mode, without being
-    /// asked again.
-    pub remaining: u32,
-    /// How many of these are stopped.
-    pub stopped: u32,
-    /// How many of these are in a sleep that is not interrupted.
-    pub blocked: u32,
 }
 
 /// To whom, and for what, [`Device::delegate`] gives a file.
@@ -419,109 +302,6 @@ impl Device {
         })
     }
 
-    fn call(&self, doing: &'static str, call: &mut sys::Call) -> Result<usize> {
-        // SAFETY: The callers put addresses of buffers that they borrow into it, or none.
-        let n = unsafe { sys::with(&self.fd, call) }.map_err(|e| Error::command(doing, e))?;
-        Ok(n.unsigned_abs() as usize)
-    }
-
-    /// Reads as `preadv2()` does, with these scopes in addition for this one call; `flags` are
-    /// `RWF_*`.
-    ///
-    /// # Errors
-    ///
-    /// `EPERM` without the capability, and those of `preadv2()`.
-    pub fn read(
-        &self,
-        scopes: Scopes,
-        fd: impl AsFd,
-        buffers: &mut [IoSliceMut<'_>],
-        position: Position,
-        flags: u32,
-    ) -> Result<usize> {
-        let mut call = sys::Call {
-            op: sys::CALL_READ,
-            scopes: scopes.bits(),
-            fd: fd.as_fd().as_raw_fd(),
-            flags,
-            // `IoSliceMut` is laid out as `struct iovec`, its documentation says.
-            iov: buffers.as_mut_ptr() as usize as u64,
-            iovcnt: u32::try_from(buffers.len()).unwrap_or(u32::MAX),
-            offset: position.offset(),
-            ..Default::default()
-        };
-        self.call("read under the scopes", &mut call)
-    }
-
-    /// Writes as `pwritev2()` does, with these scopes in addition for this one call.
-    ///
-    /// # Errors
-    ///
-    /// `EPERM` without the capability, and those of `pwritev2()`.
-    pub fn write(
-        &self,
-        scopes: Scopes,
-        fd: impl AsFd,
-        buffers: &[IoSlice<'_>],
-        position: Position,
-        flags: u32,
-    ) -> Result<usize> {
-        let mut call = sys::Call {
-            op: sys::CALL_WRITE,
-            scopes: scopes.bits(),
-            fd: fd.as_fd().as_raw_fd(),
-            flags,
-            iov: buffers.as_ptr() as usize as u64,
-            iovcnt: u32::try_from(buffers.len()).unwrap_or(u32::MAX),
-            offset: position.offset(),
-            ..Default::default()
-        };
-        self.call("write under the scopes", &mut call)
-    }
-
-    /// `fsync()` with these scopes in addition; `fdatasync()` where only data is asked for.
-    ///
-    /// # Errors
-    ///
-    /// `EPERM` without the capability, and those of `fsync()`.
-    pub fn fsync(&self, scopes: Scopes, fd: impl AsFd, data_only: bool) -> Result<()> {
-        let mut call = sys::Call {
-            op: sys::CALL_FSYNC,
-            scopes: scopes.bits(),
-            fd: fd.as_fd().as_raw_fd(),
-            flags: if data_only { sys::FSYNC_DATASYNC } else { 0 },
-            ..Default::default()
-        };
-        self.call("fsync under the scopes", &mut call)?;
-        Ok(())
-    }
-
-    /// `fallocate()` with these scopes in addition; `mode` is `FALLOC_FL_*`.
-    ///
-    /// # Errors
-    ///
-    /// `EPERM` without the capability, and those of `fallocate()`.
-    pub fn fallocate(
-        &self,
-        scopes: Scopes,
-        fd: impl AsFd,
-        mode: u32,
-        offset: u64,
-        len: u64,
-    ) -> Result<()> {
-        let mut call = sys::Call {
-            op: sys::CALL_FALLOCATE,
-            scopes: scopes.bits(),
-            fd: fd.as_fd().as_raw_fd(),
-            flags: mode,
-            offset: i64::try_from(offset).unwrap_or(-1),
-            len: i64::try_from(len).unwrap_or(-1),
-            ..Default::default()
-        };
-        self.call("fallocate under the scopes", &mut call)?;
-        Ok(())
-    }
-
     /// Who is marked. Without the capability: those of the caller's user only.
     ///
     /// # Errors
@@ -657,6 +437,13 @@ impl Hold {
     #[must_use]
     pub fn device(&self) -> &Device {
         &self.device
+    }
+}
+
+/// The file that holds, to be closed when the hold is to end.
+impl From<Hold> for OwnedFd {
+    fn from(hold: Hold) -> Self {
+        hold.device.into()
     }
 }
 

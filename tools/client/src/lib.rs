@@ -41,15 +41,19 @@
 //!
 //! System calls go through `rustix`; the C library's headers are not needed.
 
+mod call;
 mod client;
 mod device;
 mod error;
+mod mark;
 mod status;
 mod sys;
 
+pub use call::Position;
 pub use client::{current, scopes_of_stat, Client, Guard};
-pub use device::{Delegation, Device, Features, Hold, Mark, Outcome, Position, Suspended};
+pub use device::{Delegation, Device, Features, Hold, Suspended};
 pub use error::{Error, ErrorKind, Result};
+pub use mark::{Mark, Outcome};
 pub use scopes::{ParseScopesError, Scopes};
 pub use status::{Counters, Entry, EntryFlags, How, Status};
 

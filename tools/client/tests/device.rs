@@ -2,12 +2,15 @@
 
 //! The crate against the loaded module: needs root, `/dev/memscope`, and `--test-threads=1`.
 
-use memscope::{current, Client, Delegation, Device, ErrorKind, Mark, Position, Scopes};
-use rustix::process::{pidfd_open, Pid, PidfdFlags};
+use memscope::{current, Client, Delegation, Device, ErrorKind, How, Mark, Position, Scopes};
+use rustix::{
+    fs::{Mode as FsMode, OFlags},
+    process::{pidfd_open, Pid, PidfdFlags},
+};
 use std::{
     fs::File,
     io::{IoSlice, IoSliceMut},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     process::{Command, Stdio},
     sync::mpsc,
     thread,
@@ -41,7 +44,7 @@ fn scopes_are_what_was_set() {
     }
 }
 
-/// Guards give back what was there, dropped in order, out of order, and by a panic.
+/// Guards give back what was there, dropped in order and out of order.
 #[test]
 fn guards_restore() {
     let client = Client::from(device());
@@ -53,6 +56,13 @@ fn guards_restore() {
     assert_eq!(current().unwrap(), Scopes::NOIO | Scopes::NOFS);
     inner.leave().unwrap();
     assert_eq!(current().unwrap(), Scopes::NOFS);
+}
+
+/// And by a panic. (Not in the 32-bit build, which has no unwinder.)
+#[test]
+fn a_panic_restores() {
+    let client = Client::from(device());
+    client.set(Scopes::NOFS).unwrap();
     let panicked = std::panic::catch_unwind(|| {
         let client = Client::new();
         let _guard = client.enter(Scopes::IO_FLUSHER).unwrap();
@@ -224,7 +234,7 @@ fn status_lists_the_marked() {
             .unwrap()
             .entries
             .into_iter()
-            .find(|e| e.tid == tid && e.how == memscope::How::Own)
+            .find(|e| e.tid == tid && e.how == How::Own)
     };
     device.set_scopes(Scopes::IO_FLUSHER).unwrap();
     let entry = mine().expect("this thread is listed");
@@ -232,6 +242,77 @@ fn status_lists_the_marked() {
     assert!(entry.scopes.contains(Scopes::IO_FLUSHER));
     device.set_scopes(Scopes::empty()).unwrap();
     assert!(mine().is_none());
+}
+
+/// A process registers a block device that it serves, sees that in fdinfo, and takes it back; what
+/// is no block device is refused.
+#[test]
+fn served_devices() {
+    let device = device();
+    let name = std::fs::read_dir("/sys/class/block")
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .find(|name| std::path::Path::new("/dev").join(name).exists())
+        .expect("the machine has a disk");
+    let numbers = std::fs::read_to_string(format!("/sys/class/block/{name}/dev")).unwrap();
+    // It need not be opened.
+    let disk = rustix::fs::open(
+        format!("/dev/{name}"),
+        OFlags::PATH | OFlags::CLOEXEC,
+        FsMode::empty(),
+    )
+    .unwrap();
+    let is_seen = || {
+        let path = format!("/proc/self/fdinfo/{}", device.as_fd().as_raw_fd());
+        let line = format!(
+            "memscope-serves:\t{} process {}",
+            numbers.trim(),
+            std::process::id()
+        );
+        std::fs::read_to_string(path)
+            .unwrap()
+            .lines()
+            .any(|l| l == line)
+    };
+    assert!(!is_seen());
+    device.register(&disk).unwrap();
+    device.register(&disk).unwrap();
+    assert!(is_seen());
+    device.unregister(&disk).unwrap();
+    assert!(!is_seen());
+    let again = device.unregister(&disk).unwrap_err();
+    assert_eq!(again.raw_os_error(), Some(2), "{again}");
+    let null = File::open("/dev/null").unwrap();
+    let refused = device.register(&null).unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(15), "{refused}");
+    // It goes with the file.
+    device.register(&disk).unwrap();
+    drop(device);
+    let other = Device::open().unwrap();
+    let gone = other.unregister(&disk).unwrap_err();
+    assert_eq!(gone.raw_os_error(), Some(2), "{gone}");
+}
+
+/// What is added for good is a mark: the status says by whom and since when.
+#[test]
+fn added_scopes_are_remembered() {
+    let client = Client::from(device());
+    client.set(Scopes::NOFS).unwrap();
+    client.add(Scopes::IO_FLUSHER).unwrap();
+    assert_eq!(current().unwrap(), Scopes::all());
+    let status = client.device().unwrap().status().unwrap();
+    let entry = status
+        .entries
+        .iter()
+        .find(|e| e.tgid == std::process::id())
+        .unwrap();
+    assert_eq!((entry.how, entry.mark), (How::Mark, Scopes::all()));
+    assert_eq!(entry.by_pid, Some(std::process::id()));
+    assert!(entry.since.is_some());
+    // And with it what is remembered.
+    let none = Mark::thread(Scopes::empty());
+    client.device().unwrap().mark(&none).unwrap();
+    assert_eq!(current().unwrap(), Scopes::empty());
 }
 
 /// A delegated file marks who has it, by a hold out of its set and in no other way, until it is
