@@ -57,6 +57,72 @@ check "run: 125 without the capability, and says what to do" without_capability
 check "wrong usage: 2" exits 2 "$memscope" run --io --fs -- true
 check "no arguments: 2" exits 2 "$memscope"
 
+run_is_remembered() {
+	local pid seen
+	"$memscope" run --io -- sleep 600 &
+	pid=$!
+	wait_for 20 eval '[ "$(cat /proc/'$pid'/comm)" = sleep ]' || return
+	seen=$(json "[(m['how'], m['by'], m['age_ns'] > 0, m['counters'] is None, m['scopes']) for m in s['marks'] if m['pid'] == $pid]")
+	kill $pid
+	wait $pid 2>/dev/null
+	same status "[('mark', {'comm': 'memscope', 'pid': $pid, 'uid': 0}, True, False, ['noio', 'local-throttle'])]" "$seen"
+}
+check "run: the status has by whom, for how long, and counters" run_is_remembered
+
+# Where another user may go.
+install -m 755 "$memscope" /tmp/memscope
+install -m 644 "$lib" /tmp/lib
+nobody=(setpriv --reuid nobody --regid nogroup --clear-groups --inh-caps=-all --bounding-set=-all)
+delegated() {
+	local seen
+	# shellcheck disable=SC2016 # for the inner shell
+	seen=$("$memscope" delegate --io -- "${nobody[@]}" /tmp/memscope run --io -- bash -c '
+		. /tmp/lib
+		marks $$
+		id -un
+		sed -n "s/^CapEff:\t//p" /proc/self/status
+		compgen -e | grep -c ^LISTEN_
+		bash -c ". /tmp/lib; marks \$\$"; :')
+	same "marks, user, capabilities, LISTEN_*, marks of its child" "$IO nobody 0000000000000000 0 $NONE" \
+		"${seen//$'\n'/ }"
+}
+check "delegate: who has no capability marks itself, not its children" delegated
+delegated_status() {
+	local pid seen
+	"$memscope" delegate --fs -- "${nobody[@]}" /tmp/memscope run --fs -- sleep 600 &
+	pid=$!
+	wait_for 20 eval '[ "$(cat /proc/'$pid'/comm)" = sleep ]' || return
+	seen=$(json "[(m['how'], m['scopes']) for m in s['marks'] if m['pid'] == $pid]")
+	kill $pid
+	wait $pid 2>/dev/null
+	same status "[('delegated', ['nofs', 'local-throttle'])]" "$seen"
+}
+check "delegate: the status says so" delegated_status
+check "delegate: no other scopes" exits 125 "$memscope" delegate --fs -- "${nobody[@]}" /tmp/memscope run --io -- true
+check "delegate --uid: that user" exits 0 "$memscope" delegate --uid 65534 -- "${nobody[@]}" /tmp/memscope run -- true
+check "delegate --uid: no other" exits 125 "$memscope" delegate --uid 1 -- "${nobody[@]}" /tmp/memscope run -- true
+check "delegate --first" exits 0 "$memscope" delegate --first -- "${nobody[@]}" /tmp/memscope run -- true
+check "without it: 125" exits 125 "${nobody[@]}" /tmp/memscope run -- true
+check "delegate: 125 without the capability" exits 125 "${nobody[@]}" /tmp/memscope delegate --io -- true
+descriptor_in_use() { exits 125 "$memscope" delegate --io -- true 3</dev/null && [[ $out == *"descriptor 3"* ]]; }
+check "delegate: 125 where the descriptor is in use" descriptor_in_use
+cat >/tmp/passed <<'END'
+# What was passed to this process, and as long as there are steps left, the next.
+echo "$LISTEN_FDS $LISTEN_FDNAMES $(readlink /proc/$$/fd/3) $(readlink /proc/$$/fd/4)"
+[ $# -eq 0 ] || exec "$@"
+END
+beside_another() {
+	local seen
+	# shellcheck disable=SC2016 # for the inner shell
+	seen=$(LISTEN_FDS=1 LISTEN_FDNAMES=sock bash -c 'export LISTEN_PID=$$; exec "$@"' bash \
+		"$memscope" delegate --io -- bash /tmp/passed \
+		"$memscope" run -- bash /tmp/passed 3</dev/null)
+	same "what is passed" "2 sock:memscope /dev/null /dev/memscope" "$(sort -u <<<"$seen")"
+}
+check "delegate: beside what was passed before" beside_another
+check "delegate: the exit status is the command's" exits 7 "$memscope" delegate -- sh -c 'exit 7'
+check "delegate: 127 where there is no such command" exits 127 "$memscope" delegate -- /no/such/command
+
 # A process with threads that sleep, run, and come and go.
 python3 - <<'END' &
 import threading, time

@@ -10,6 +10,7 @@
 . "$(dirname "$0")/lib"
 echo "TAP version 13"
 
+served=
 # example COMMAND...: serves until its input ends; the state of its threads is
 # in $seen, one of each kind.
 example() {
@@ -17,7 +18,8 @@ example() {
 	daemon_PID=
 	coproc daemon { exec "$@"; }
 	local pid=$daemon_PID in=${daemon[1]} out=${daemon[0]} line=
-	read -r -t 30 line <&"$out"
+	served+=" $pid"
+	read -r -t 300 line <&"$out"
 	same "what it says" serving "$line" || return
 	seen=$(for tid in "/proc/$pid/task"/*; do marks "$pid" "${tid##*/}"; done | grep -v gone | sort -u)
 	threads=$(ls "/proc/$pid/task" | wc -l)
@@ -58,5 +60,6 @@ END
 check "README.md shows what they do" readme
 
 # Nobody lives on with a mark that ended with its file.
-check "none is left marked" same status "nobody is marked" "$("$memscope" status)"
+# shellcheck disable=SC2086 # words
+check "none is left marked" same status "nobody is marked" "$("$memscope" status $served)"
 finish

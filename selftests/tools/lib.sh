@@ -35,20 +35,22 @@ same() {
 	[ "$2" = "$3" ] || { echo "# $1: '$3', not '$2'"; return 1; }
 }
 
-# marks PID [TID]: of its flags, those that memscope sets.
+# marks PID [TID]: of its flags, those that memscope sets; "gone" also for what is ending
+# (PF_EXITING), which no mark waits for.
 marks() {
 	local line
 	{ read -r line <"/proc/$1/task/${2:-$1}/stat"; } 2>/dev/null || { echo gone; return; }
 	# shellcheck disable=SC2086 # fields
 	set -- ${line##*) }
+	if (($7 & 4)); then echo gone; return; fi
 	printf '0x%x\n' $(($7 & 0x1c0000))
 }
 # include/linux/sched.h: PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE, and with NOFS.
 IO=0x180000 FS=0x140000 NONE=0x0
 
-# wait_for SECONDS COMMAND...: until it succeeds.
+# wait_for SECONDS COMMAND...: until it succeeds; five times as long where the machine is busy.
 wait_for() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + 5 * $1))
 	shift
 	until "$@"; do
 		if ((SECONDS >= end)); then

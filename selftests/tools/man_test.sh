@@ -60,4 +60,44 @@ all_errnos() {
 	same "missing errors" "" "$missing"
 }
 check "ioctl_memscope(2) has every error of the header" all_errnos
+
+# --- the examples -----------------------------------------------------------------
+# block PAGE WORD: the example that has this word.
+block() {
+	awk -v word="$2" '/^```/ { if (inside && index(text, word)) printf "%s", text; inside = !inside; text = ""; next }
+		inside { text = text $0 "\n" }' "$tools/../../tools/man/$1.scd"
+}
+c_example() {
+	{
+		printf '#include <%s>\n' err.h fcntl.h sys/ioctl.h linux/memscope.h
+		echo 'int main(void) {'
+		block ioctl_memscope.2 MEMSCOPE_IOC_MARK
+		echo '}'
+	} >/tmp/example.c
+	grep -q MEMSCOPE_MARK_HOLD /tmp/example.c &&
+		gcc -D_GNU_SOURCE -Wall -Werror -I "$tools/../../include/uapi" -o /tmp/example /tmp/example.c && /tmp/example
+}
+check "ioctl_memscope(2): the example" c_example
+install -m 755 "$memscope" /usr/local/bin/
+# shell_example WORD PROGRAM MARKS: of which the program has the marks.
+shell_example() {
+	local status=0
+	block memscope.1 "$1" >/tmp/example.sh
+	grep -q memscope /tmp/example.sh || return
+	bash /tmp/example.sh >/tmp/log 2>&1 &
+	wait_for 20 eval '[ "$(marks "$(pgrep -n -x '"$2"')" 2>/dev/null)" = '"$3"' ]' ||
+		{ sed 's/^/# /' /tmp/log; status=1; }
+	# shellcheck disable=SC2046 # words
+	kill $(pgrep -x "$2")
+	wait_for 20 eval '! pgrep -x '"$2"' >/dev/null' || status=1
+	return $status
+}
+truncate -s 1M /srv/image
+check "memscope(1): run" shell_example "run --io -- nbdkit file" nbdkit "$IO"
+check "memscope(1): delegate" shell_example "memscope delegate" nbdkit "$IO"
+mkdir /srv/mounted
+bindfs /srv /srv/mounted
+check "memscope(1): mark" shell_example "memscope mark" bindfs "$FS"
+umount -l /srv/mounted 2>/dev/null
+rm /usr/local/bin/memscope
 finish

@@ -24,8 +24,14 @@ udev_node() {
 	same "after" "memscope 660" "$(stat -c '%G %a' /dev/memscope)"
 }
 check "the rule gives the node to the group" udev_node
-pkill -x systemd-udevd
-pkill -x '(udev-worker)'
+# Its workers end with it; the node is what it was for who comes next.
+udev=$(pgrep -x systemd-udevd)
+# shellcheck disable=SC2086 # words
+kill $udev
+wait_for 20 eval '! pgrep -x "systemd-udevd|\(udev-worker\)" >/dev/null'
+rm /etc/udev/rules.d/60-memscope.rules
+chown root:root /dev/memscope
+chmod 600 /dev/memscope
 
 # --- the manager -----------------------------------------------------------------
 units=/etc/systemd/system
@@ -65,6 +71,29 @@ for language in c rs; do
 	cp "$files/systemd/open-file.conf" $units/open-$language.service.d/
 done
 
+# Daemons without any capability, with a file that was delegated to them: one that marks
+# itself, and one that knows nothing of memscope.
+cat >$units/given-c.service <<END
+[Unit]
+DefaultDependencies=no
+[Service]
+ExecStart=/bin/bash -c 'exec /usr/local/bin/daemon-c < <(exec sleep infinity)'
+User=nobody
+CapabilityBoundingSet=
+END
+cat >$units/given-run.service <<END
+[Unit]
+DefaultDependencies=no
+[Service]
+ExecStart=/usr/bin/memscope run --io -- /usr/bin/nbdkit -f -U /tmp/given.sock memory 1M
+User=nobody
+CapabilityBoundingSet=
+END
+for unit in given-c given-run; do
+	mkdir -p $units/$unit.service.d
+	cp "$files/systemd/delegate.conf" $units/$unit.service.d/
+done
+
 # Its own cgroup, so that it does not take this test's.
 mkdir /sys/fs/cgroup/manager
 bash -c 'echo 0 >/sys/fs/cgroup/manager/cgroup.procs
@@ -84,11 +113,13 @@ main_pid() { # UNIT
 	inner=$(ctl show -p MainPID --value "$1") || return
 	grep -lP "^NSpid:\t[0-9]+\t$inner$" /proc/[0-9]*/status 2>/dev/null | head -n 1 | tr -cd 0-9
 }
+served=
 unit_is_marked() { # UNIT USER
 	local pid
 	quietly ctl start "$1" || return
 	wait_for 20 eval 'pid=$(main_pid '"$1"'); [ -n "$pid" ] && [ "$(marks $pid)" = '"$IO"' ]' ||
 		{ same marks "$IO" "$(marks "$pid")"; ctl status --no-pager "$1" | sed 's/^/# /'; tail -n 5 /tmp/systemd.log | sed 's/^/# /'; return 1; }
+	served+=" $pid"
 	same user "$2" "$(stat -c %U "/proc/$pid")" || return
 	"$memscope" status "$pid" | grep -q "^ *$pid "
 }
@@ -96,10 +127,28 @@ check "drop-in with memscope run: the daemon is marked" unit_is_marked plain roo
 check "and under User= with the capability" unit_is_marked user nobody
 check "OpenFile=: a daemon in C takes the descriptor" unit_is_marked open-c nobody
 check "OpenFile=: a daemon in Rust takes the descriptor" unit_is_marked open-rs nobody
+given() { # UNIT
+	unit_is_marked "$1" nobody || return
+	local pid
+	pid=$(main_pid "$1")
+	same capabilities 0000000000000000 "$(sed -n 's/^CapBnd:\t//p' "/proc/$pid/status")" &&
+		"$memscope" status "$pid" | grep -q ' delegated '
+}
+check "delegated through the descriptor store: a daemon in C without capabilities" given given-c
+check "the same under memscope run: one that knows nothing of it" given given-run
+again() { quietly ctl restart given-c && given given-c; }
+check "and again after a restart" again
 nobody_left() {
-	quietly ctl stop plain user open-c open-rs && same status "nobody is marked" "$("$memscope" status)"
+	# shellcheck disable=SC2086 # words
+	quietly ctl stop plain user open-c open-rs given-c given-run && same status "nobody is marked" "$("$memscope" status $served)"
 }
 check "and none is left when they are stopped" nobody_left
 kill -KILL "$init"
 wait $outer 2>/dev/null
+group_is_gone() {
+	find /sys/fs/cgroup/manager -depth -type d -exec rmdir {} + 2>/dev/null
+	[ ! -e /sys/fs/cgroup/manager ]
+}
+check "its control groups are gone" wait_for 20 group_is_gone
+rm -r /usr/bin/memscope /usr/local/bin/daemon-* $units/check.target $units/{plain,user,open-c,open-rs,given-c,given-run}.service*
 finish

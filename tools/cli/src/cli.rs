@@ -13,8 +13,8 @@ use std::ffi::OsString;
     name = "memscope",
     version,
     after_help = "Exit status: 0 done; 1 failed, or doctor found a problem; 2 wrong usage; \
-                  3 marked, but some threads have still to change; for run: 125 could not mark, \
-                  126 the command could not be started, 127 it was not found, else that of the \
+                  3 marked, but some threads have still to change; for run and delegate: 125 could \
+                  not mark or delegate, 126 the command could not be started, 127 it was not found, else that of the \
                   command.\nMore in memscope(1)."
 )]
 pub(crate) struct Cli {
@@ -26,6 +26,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Mark this process, then become COMMAND
     Run(Run),
+    /// Become COMMAND with a descriptor by which it can mark itself, without the capability
+    Delegate(Delegate),
     /// Mark every thread of a running process, in place of the marks that it has
     Mark(Mark),
     /// Take every mark of a running process away
@@ -76,6 +78,27 @@ pub(crate) struct Run {
     /// Start COMMAND unmarked, with a warning, where it cannot be marked
     #[arg(long)]
     pub(crate) if_possible: bool,
+    /// The command with its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND",
+        value_hint = clap::ValueHint::CommandWithArguments
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Args)]
+pub(crate) struct Delegate {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Only for processes with this effective user id
+    #[arg(long)]
+    pub(crate) uid: Option<u32>,
+    /// Only for the first process that uses it
+    #[arg(long)]
+    pub(crate) first: bool,
     /// The command with its arguments
     #[arg(
         required = true,
@@ -191,6 +214,7 @@ mod tests {
         for bad in [
             &["memscope", "run", "--io", "--fs", "true"][..],
             &["memscope", "run"],
+            &["memscope", "delegate", "--io"],
             &["memscope", "mark"],
             &["memscope", "mark", "0"],
             &["memscope", "mark", "--scopes", "memalloc", "1"],

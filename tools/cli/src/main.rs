@@ -6,27 +6,25 @@ mod cli;
 mod doctor;
 mod marks;
 mod procfs;
+mod run;
 mod status;
 mod table;
 mod top;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
-use std::{io::ErrorKind, os::unix::process::CommandExt, process::ExitCode};
+use std::{io::ErrorKind, process::ExitCode};
 
 /// Marked, but not on every thread yet.
 const SOME_REMAIN: u8 = 3;
-/// As env(1) and nohup(1) have it: this program failed, and not the command.
-const NOT_RUN: u8 = 125;
-const NOT_EXECUTABLE: u8 = 126;
-const NOT_FOUND: u8 = 127;
 
 /// What is printed behind "memscope: " when a subcommand fails.
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(args) => return run(&args),
+        Command::Run(args) => return run::run(&args),
+        Command::Delegate(args) => return run::delegate(&args),
         Command::Mark(args) => marks::mark(&args.other, args.which.scopes()),
         Command::Clear(args) => marks::mark(&args.other, memscope::Scopes::empty()),
         Command::Status(args) => status::status(&args),
@@ -51,24 +49,5 @@ fn write_out(text: &[u8]) -> Result<ExitCode, Failure> {
     match out.write_all(text).and_then(|()| out.flush()) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e.into()),
         _ => Ok(ExitCode::SUCCESS),
-    }
-}
-
-fn run(args: &cli::Run) -> ExitCode {
-    // In addition to what is inherited; execve() keeps it.
-    if let Err(e) = memscope::Client::new().add(args.which.scopes()) {
-        if !args.if_possible {
-            eprintln!("memscope: {e}");
-            return NOT_RUN.into();
-        }
-        eprintln!("memscope: {e}; going on unmarked");
-    }
-    let error = std::process::Command::new(&args.command[0])
-        .args(&args.command[1..])
-        .exec();
-    eprintln!("memscope: {}: {error}", args.command[0].to_string_lossy());
-    match error.kind() {
-        ErrorKind::NotFound => NOT_FOUND.into(),
-        _ => NOT_EXECUTABLE.into(),
     }
 }
