@@ -7,9 +7,11 @@
  */
 #include <linux/blkdev.h>
 #include <linux/completion.h>
+#include <linux/dm-io.h>
 #include <linux/memscope-bufio.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/sched/task.h>
 #include <linux/string.h>
 
 #include "bufio_faults.h"
@@ -67,6 +69,40 @@ static int change(u8 value)
 	return 0;
 }
 
+/* --- faults in the client's work, which runs in a worker --------------------------- */
+
+#ifdef CONFIG_FAULT_INJECTION
+static unsigned int *fail_nth(struct task_struct *task)
+{
+	return &task->fail_nth;
+}
+#else
+static unsigned int *fail_nth(struct task_struct *task)
+{
+	static unsigned int none;
+
+	return &none;
+}
+#endif
+
+/* The worker that the faults are for, from its first write on. */
+static struct {
+	struct task_struct *task;
+	unsigned int nth;
+	bool wanted;
+	struct completion started;
+} worker;
+
+static void before_write(struct memscope_buffer *b)
+{
+	if (!READ_ONCE(worker.wanted) || !(current->flags & PF_WQ_WORKER))
+		return;
+	worker.wanted = false;
+	worker.task = get_task_struct(current);
+	WRITE_ONCE(*fail_nth(current), worker.nth);
+	complete(&worker.started);
+}
+
 /* --- the operations: 0, or an error that the caller is told ---------------------- */
 
 static int op_create(void)
@@ -74,7 +110,7 @@ static int op_create(void)
 	int ret;
 
 	s.client = memscope_bufio_client_create(file_bdev(s.file), BLOCK_BYTES, 1, 16, NULL,
-						NULL, 0);
+						before_write, 0);
 	ret = PTR_ERR_OR_ZERO(s.client);
 	if (ret)
 		s.client = NULL;
@@ -206,9 +242,7 @@ static int op_get_device_size(void)
 
 static int op_get_dm_io_client(void)
 {
-	/* NULL where no device mapper has given it one. */
-	memscope_bufio_get_dm_io_client(s.client);
-	return 0;
+	return PTR_ERR_OR_ZERO(memscope_bufio_get_dm_io_client(s.client));
 }
 
 static int op_get_block_number(void)
@@ -256,6 +290,53 @@ static int op_set_maximum_bytes(void)
 	return 0;
 }
 
+static int op_get_allocated_bytes(void)
+{
+	return memscope_bufio_get_allocated_bytes(s.client) >= BLOCK_BYTES ? 0 : -EUCLEAN;
+}
+
+static int op_get_usage(void)
+{
+	struct memscope_bufio_usage usage;
+
+	memscope_bufio_get_usage(&usage);
+	return usage.current_bytes >= BLOCK_BYTES ? 0 : -EUCLEAN;
+}
+
+/* So many dirty blocks that the client's work writes some of them, in bios of their own. */
+static int op_background(void)
+{
+	struct memscope_buffer *b;
+	unsigned int i, nth = READ_ONCE(*fail_nth(current));
+	void *p;
+
+	/* The faults are the worker's. */
+	WRITE_ONCE(*fail_nth(current), 0);
+	worker.nth = nth;
+	reinit_completion(&worker.started);
+	WRITE_ONCE(worker.wanted, true);
+	for (i = BLOCK; i < OTHER; i += 2) {
+		p = memscope_bufio_new(s.client, i, &b);
+		if (IS_ERR(p)) {
+			worker.wanted = false;
+			return PTR_ERR(p);
+		}
+		memset(p, i == BLOCK ? 0xd4 : first_byte(i), BLOCK_BYTES);
+		memscope_bufio_mark_buffer_dirty(b);
+		memscope_bufio_release(b);
+	}
+	s.want = 0xd4;
+	wait_for_completion(&worker.started);
+	/* Waits for the work; what that could not write is written now. */
+	memscope_bufio_client_destroy(s.client);
+	s.client = NULL;
+	/* The caller looks in itself whether the Nth was met. */
+	WRITE_ONCE(*fail_nth(current), READ_ONCE(*fail_nth(worker.task)));
+	WRITE_ONCE(*fail_nth(worker.task), 0);
+	put_task_struct(worker.task);
+	return 0;
+}
+
 enum { NOTHING, CLIENT, CACHED, HELD, DIRTY };
 
 static const struct op {
@@ -293,6 +374,9 @@ static const struct op {
 	OP(get_aux_data, HELD),
 	OP(get_client, HELD),
 	OP(set_maximum_bytes, CLIENT),
+	OP(get_allocated_bytes, CLIENT),
+	OP(get_usage, CLIENT),
+	OP(background, CLIENT),
 };
 
 /* Blocks 0 to BLOCKS - 1 of the device have their contents. */
@@ -457,17 +541,25 @@ static struct miscdevice faults_device = {
 	.mode = 0600,
 };
 
+static const struct memscope_bufio_dm_io_ops dm_io_ops = {
+	.create = dm_io_client_create,
+	.destroy = dm_io_client_destroy,
+};
+
 static int __init faults_init(void)
 {
 	int ret;
 
 	init_completion(&s.done);
+	init_completion(&worker.started);
 	s.file = bdev_file_open_by_path(device, BLK_OPEN_READ | BLK_OPEN_WRITE, NULL, NULL);
 	if (IS_ERR(s.file))
 		return PTR_ERR(s.file);
 	ret = misc_register(&faults_device);
 	if (ret)
 		fput(s.file);
+	else
+		memscope_bufio_set_dm_io(&dm_io_ops);
 	return ret;
 }
 
@@ -475,6 +567,7 @@ static void __exit faults_exit(void)
 {
 	misc_deregister(&faults_device);
 	end();
+	memscope_bufio_set_dm_io(NULL);
 	fput(s.file);
 }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Every allocation, and every copy from and to user memory, that a command of
- * /dev/memscope makes fails once, one after the other, until the call gets
- * through without meeting the Nth. Rule: the error is one that the documentation names,
+ * /dev/memscope, a function of bufio, its work in the background, or loading the
+ * module makes fails once, one after the other, until the call gets through
+ * without meeting the Nth. Rule: the error is one that the documentation names,
  * nothing is half-done, nothing is leaked (the runner looks for that at the end).
  *
- * selftest: timeout=300 kernel=sanitize memory=1G
+ * selftest: timeout=600 kernel=sanitize memory=1G faults=yes
  */
 #include "kselftest_harness.h"
 
@@ -15,9 +16,12 @@
 
 #include "../flusher/mark.h"
 #include "../flusher/module.h"
+#include "bufio_faults.h"
 
 /* More points than this in one call: it does not end. */
 #define MOST 100000
+
+#define CONSOLE "/proc/sys/kernel/printk"
 
 /* Everything that sleeps may fail, and single pages; without a line each. */
 static int set_up_faults(void)
@@ -141,10 +145,13 @@ FIXTURE(fail) {
 FIXTURE_SETUP(fail)
 {
 	ASSERT_EQ(0, set_up_faults());
+	/* The kernel tells of many of them: to the log, not to the console. */
+	ASSERT_EQ(0, write_text(CONSOLE, "1"));
 }
 
 FIXTURE_TEARDOWN(fail)
 {
+	EXPECT_EQ(0, write_text(CONSOLE, "5"));
 	if (!module_loaded())
 		EXPECT_EQ(0, module_insert());
 }
@@ -547,6 +554,145 @@ TEST_F(fail, ioctls)
 	EXPECT_EQ(0, self->total.wrong);
 	EXPECT_LT(50, self->total.points);
 	EXPECT_LT(0, self->total.failed);
+}
+
+/* --- bufio ----------------------------------------------------------------------------- */
+
+#define ALL "0xffffffffffffffff"
+
+static int faults = -1;
+static unsigned long number, device_fails;
+
+static int bufio_prepare(void)
+{
+	return raw_ioctl(faults, BUFIO_FAULTS_PREPARE, number) ? -1 : 0;
+}
+
+static long bufio_act(void)
+{
+	return raw_ioctl(faults, BUFIO_FAULTS_ACT, number);
+}
+
+static bool bufio_good(long ret)
+{
+	long verdict = raw_ioctl(faults, BUFIO_FAULTS_JUDGE, number | device_fails);
+
+	if (verdict)
+		fprintf(stderr, "# %s\n", strerror(-verdict));
+	return !verdict;
+}
+
+static void sweep_bufio(struct __test_metadata *_metadata, struct tally *total)
+{
+	char names[1024], *name, *rest = names;
+	ssize_t len = pread(faults, names, sizeof(names) - 1, 0);
+	long count = raw_ioctl(faults, BUFIO_FAULTS_COUNT, 0);
+
+	ASSERT_LT(0, len);
+	names[len] = '\0';
+	for (number = 0; number < count; number++) {
+		struct op op = { .prepare = bufio_prepare, .act = bufio_act, .good = bufio_good };
+		int n = 0;
+
+		name = strsep(&rest, "\n");
+		ASSERT_NE(NULL, name);
+		op.name = name;
+		/* The others promise to make do. */
+		if (!strcmp(name, "create") || !strcmp(name, "read_async") ||
+		    !strcmp(name, "get_dm_io_client"))
+			op.errors[n++] = -ENOMEM;
+		if (device_fails)
+			op.errors[n++] = -EIO;
+		sweep(&op, total);
+	}
+}
+
+static void bufio_set_up(struct __test_metadata *_metadata)
+{
+	ASSERT_EQ(0, system("modprobe dm-mod && modprobe brd rd_nr=1 rd_size=65536"));
+	ASSERT_EQ(0, write_text("/sys/kernel/rcu_expedited", "1"));
+	ASSERT_EQ(0, insert_built("ext/sanitize/bufio_faults.ko", ""));
+	faults = open("/dev/bufio_faults", O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, faults);
+}
+
+static void bufio_tear_down(struct __test_metadata *_metadata)
+{
+	close(faults);
+	EXPECT_EQ(0, system("rmmod bufio_faults brd"));
+	EXPECT_EQ(0, write_text("/sys/kernel/rcu_expedited", "0"));
+}
+
+/* Rule: one allocation that fails is made up for, or reported; no data is lost. */
+TEST_F(fail, bufio)
+{
+	use_own_faults(_metadata);
+	bufio_set_up(_metadata);
+	sweep_bufio(_metadata, &self->total);
+	printf("# bufio: %d failure points visited, %d calls failed\n", self->total.points,
+	       self->total.failed);
+	bufio_tear_down(_metadata);
+	EXPECT_EQ(0, self->total.wrong);
+	EXPECT_LT(50, self->total.points);
+	EXPECT_LT(0, self->total.failed);
+}
+
+/* Rule: the same where it is not the allocations but the requests to the device that fail. */
+TEST_F(fail, device_of_bufio)
+{
+	use_own_faults(_metadata);
+	bufio_set_up(_metadata);
+	/* No stack is in there: they do not count. */
+	ASSERT_EQ(0, write_text("/sys/kernel/debug/failslab/require-end", "0"));
+	ASSERT_EQ(0, write_text("/sys/kernel/debug/fail_page_alloc/require-end", "0"));
+	ASSERT_EQ(0, write_text("/sys/block/ram0/make-it-fail", "1"));
+	device_fails = BUFIO_FAULTS_DEVICE;
+	sweep_bufio(_metadata, &self->total);
+	printf("# device of bufio: %d failure points visited, %d calls failed\n",
+	       self->total.points, self->total.failed);
+	bufio_tear_down(_metadata);
+	EXPECT_EQ(0, write_text("/sys/kernel/debug/failslab/require-end", ALL));
+	EXPECT_EQ(0, write_text("/sys/kernel/debug/fail_page_alloc/require-end", ALL));
+	EXPECT_EQ(0, self->total.wrong);
+	EXPECT_LT(0, self->total.failed);
+}
+
+/* --- insmod ------------------------------------------------------------------------------ */
+
+static int insmod_fd = -1;
+
+static int unloaded(void)
+{
+	return module_loaded() ? module_remove() : 0;
+}
+
+static long act_insmod(void)
+{
+	return syscall(SYS_finit_module, insmod_fd, "", 0) ? -errno : 0;
+}
+
+static bool good_insmod(long ret)
+{
+	/* All of it or nothing. */
+	return module_loaded() == (ret >= 0) && !access(DEVICE, F_OK) == (ret >= 0);
+}
+
+TEST_F(fail, insmod)
+{
+	static const struct op op = { "insmod", unloaded, act_insmod, good_insmod, FAULT };
+
+	use_own_faults(_metadata);
+	/* Without debug information: the kernel reads the file each time. */
+	ASSERT_EQ(0, system("strip --strip-debug -o /tmp/memscope-fail.ko \"$MEMSCOPE_KO\""));
+	insmod_fd = open("/tmp/memscope-fail.ko", O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, insmod_fd);
+	ASSERT_EQ(0, write_text("/sys/kernel/rcu_expedited", "1"));
+	sweep(&op, &self->total);
+	write_text("/sys/kernel/rcu_expedited", "0");
+	printf("# insmod: %d failure points visited, %d calls failed\n", self->total.points,
+	       self->total.failed);
+	EXPECT_EQ(0, self->total.wrong);
+	EXPECT_LT(50, self->total.points);
 }
 
 TEST_HARNESS_MAIN
