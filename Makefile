@@ -25,6 +25,7 @@ OUT := $(TOP)/build/$(NAME)
 	check-dm \
 	soak-dm \
 	check-sanitize \
+	check-loads \
 	check-mutants \
 	kernel-sanitize \
 	ext \
@@ -125,6 +126,13 @@ check-powercut: all
 	@$(MAKE) -s -C $(TOP) ext M=selftests/bufio >$(OUT)/ext-bufio.log 2>&1 || { cat $(OUT)/ext-bufio.log; false; }
 	@$(TOP)/selftests/bufio/powercut --kills $(CUTS) --modules $(OUT)/ext/bufio
 
+# Of the kernel that KERNEL says.
+LOADS ?= 1000
+check-loads: all
+	@$(TOP)/scripts/check --build lifecycle/load_test
+	@$(TOP)/scripts/vm --kernel $(KERNEL) --timeout $$((120 + 10 * $(LOADS))) --load -- \
+		env LOADS=$(LOADS) $(TOP)/selftests/run --slow $$((1 + $(LOADS) / 30)) lifecycle/load_test
+
 check-mutants: all
 	@$(TOP)/scripts/check-mutants
 
@@ -156,6 +164,7 @@ help:
 	@echo 'make check-bufio      the tests of the block cache'
 	@echo 'make tools            the command memscope and what belongs to it, in build/tools/'
 	@echo 'make check-powercut   CUTS=$(CUTS) times the VM is killed while it writes through the cache'
+	@echo 'make check-loads      the module is loaded and unloaded under load, LOADS=$(LOADS) times'
 	@echo 'make check-mutants    whether the tests notice what selftests/mutants/ breaks'
 	@echo 'make check-dm         the kernel'"'"'s device-mapper targets on dm-bufio and on memscope-dm-bufio'
 	@echo 'make deb              Debian packages of it and of the module (DKMS), in build/deb/'
