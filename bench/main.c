@@ -23,7 +23,6 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
-#include <linux/oom.h>
 #include <linux/vmstat.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -32,6 +31,7 @@
 #include <linux/uaccess.h>
 
 #include "bench.h"
+#include "hog.h"
 
 static struct dentry *bench_dir;
 static DEFINE_MUTEX(bench_lock);
@@ -109,89 +109,52 @@ void bench_quantiles(struct bench *b, const char *prefix, u32 *ns, unsigned int 
 
 static struct {
 	struct task_struct *task;
-	spinlock_t lock;	/* protects pages and nr */
-	struct list_head pages;
-	unsigned long nr, leave;
+	unsigned long leave;
 	struct completion ready;
-} hog;
+} eater;
 
-static void hog_take(unsigned long n)
+static void eater_take(unsigned long n)
 {
 	while (n--) {
 		struct page *page = alloc_page(GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
 
 		if (!page)
 			return;
-		spin_lock(&hog.lock);
-		list_add(&page->lru, &hog.pages);
-		hog.nr++;
-		spin_unlock(&hog.lock);
+		hog_add(page);
 	}
 }
 
-static unsigned long hog_give(unsigned long n)
-{
-	unsigned long given = 0;
-	struct page *page;
-
-	while (given < n) {
-		spin_lock(&hog.lock);
-		page = list_first_entry_or_null(&hog.pages, struct page, lru);
-		if (page) {
-			list_del(&page->lru);
-			hog.nr--;
-		}
-		spin_unlock(&hog.lock);
-		if (!page)
-			break;
-		__free_page(page);
-		given++;
-	}
-	return given;
-}
-
-/* Keeps what is free near hog.leave pages, from both sides. */
-static int hog_fn(void *unused)
+/* Keeps what is free near eater.leave pages, from both sides. */
+static int eater_fn(void *unused)
 {
 	while (!kthread_should_stop()) {
 		unsigned long free = global_zone_page_state(NR_FREE_PAGES);
 
-		if (free > hog.leave + 256) {
-			hog_take(256);
+		if (free > eater.leave + 256) {
+			eater_take(256);
 			cond_resched();
 			continue;
 		}
-		complete_all(&hog.ready);
-		if (free < hog.leave / 2)
-			hog_give(64);
+		complete_all(&eater.ready);
+		if (free < eater.leave / 2)
+			hog_free(64);
 		schedule_timeout_interruptible(1);
 	}
 	return 0;
 }
 
-/* Not the OOM killer: what is measured must live. */
-static int hog_oom(struct notifier_block *nb, unsigned long unused, void *freed)
-{
-	*(unsigned long *)freed += hog_give(1024);
-	return NOTIFY_OK;
-}
-
-static struct notifier_block hog_nb = { .notifier_call = hog_oom };
-
 int bench_hog_start(unsigned long pages)
 {
-	spin_lock_init(&hog.lock);
-	INIT_LIST_HEAD(&hog.pages);
-	init_completion(&hog.ready);
-	hog.nr = 0;
-	hog.leave = pages;
-	register_oom_notifier(&hog_nb);
-	hog.task = kthread_run(hog_fn, NULL, "bench_hog");
-	if (IS_ERR(hog.task)) {
-		unregister_oom_notifier(&hog_nb);
-		return PTR_ERR(hog.task);
+	/* Not the OOM killer: what is measured must live. */
+	hog_init();
+	init_completion(&eater.ready);
+	eater.leave = pages;
+	eater.task = kthread_run(eater_fn, NULL, "bench_hog");
+	if (IS_ERR(eater.task)) {
+		hog_exit();
+		return PTR_ERR(eater.task);
 	}
-	wait_for_completion(&hog.ready);
+	wait_for_completion(&eater.ready);
 	return 0;
 }
 
@@ -202,9 +165,8 @@ unsigned long bench_hog_pages(void)
 
 void bench_hog_stop(void)
 {
-	kthread_stop(hog.task);
-	unregister_oom_notifier(&hog_nb);
-	hog_give(ULONG_MAX);
+	kthread_stop(eater.task);
+	hog_exit();
 }
 
 /* --- files ------------------------------------------------------------------- */

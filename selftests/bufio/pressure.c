@@ -18,7 +18,6 @@
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/mutex.h>
-#include <linux/oom.h>
 #include <linux/prandom.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -28,6 +27,7 @@
 #include <linux/uaccess.h>
 
 #include "bufio_test.h"
+#include "hog.h"
 
 #define CLIENTS		3
 #define THREADS		4
@@ -209,84 +209,28 @@ static int load_fn(void *arg)
 	return 0;
 }
 
-/* What eats memory, and gives some back when the OOM killer would come. */
+/* What eats memory. */
 static struct {
-	spinlock_t lock;
-	struct list_head pages;
-	unsigned long nr, most;
 	struct completion bottom;
 	bool stop;
-} hog;
+} eater;
 
-static unsigned long hog_free(unsigned long n)
+static int eater_fn(void *arg)
 {
-	struct page *page;
-	unsigned long freed = 0;
-
-	while (freed < n) {
-		spin_lock(&hog.lock);
-		page = list_first_entry_or_null(&hog.pages, struct page, lru);
-		if (page) {
-			list_del(&page->lru);
-			hog.nr--;
-		}
-		spin_unlock(&hog.lock);
-		if (!page)
-			break;
-		__free_page(page);
-		freed++;
-	}
-	return freed;
-}
-
-static int hog_oom(struct notifier_block *nb, unsigned long unused, void *freed)
-{
-	*(unsigned long *)freed += hog_free(4096);
-	return NOTIFY_OK;
-}
-
-static struct notifier_block hog_nb = { .notifier_call = hog_oom };
-
-static void hog_init(void)
-{
-	memset(&hog, 0, sizeof(hog));
-	spin_lock_init(&hog.lock);
-	INIT_LIST_HEAD(&hog.pages);
-	init_completion(&hog.bottom);
-	register_oom_notifier(&hog_nb);
-}
-
-static void hog_exit(void)
-{
-	unregister_oom_notifier(&hog_nb);
-	hog_free(ULONG_MAX);
-}
-
-static void hog_add(struct page *page)
-{
-	spin_lock(&hog.lock);
-	list_add(&page->lru, &hog.pages);
-	hog.nr++;
-	hog.most = max(hog.most, hog.nr);
-	spin_unlock(&hog.lock);
-}
-
-static int hog_fn(void *arg)
-{
-	while (!READ_ONCE(hog.stop)) {
+	while (!READ_ONCE(eater.stop)) {
 		struct page *page;
 
 		page = alloc_page(GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN | __GFP_NOMEMALLOC);
 		if (!page) {
 			/* At the bottom: stay there, but let others live. */
-			complete(&hog.bottom);
+			complete(&eater.bottom);
 			hog_free(32);
 			usleep_range(1000, 2000);
 			continue;
 		}
 		hog_add(page);
 		if (atomic_read(&pr.entered))
-			complete(&hog.bottom);
+			complete(&eater.bottom);
 		cond_resched();
 	}
 	return 0;
@@ -309,7 +253,7 @@ static void pressure(struct bt *t, bool own_task)
 	struct bufio_client *c[CLIENTS] = { }, *control = NULL;
 	u64 seconds = bt_arg(t, "seconds", 10), done = 0, failed = 0;
 	struct load l[THREADS];
-	struct bt_worker w[THREADS], eater;
+	struct bt_worker w[THREADS], eats;
 	unsigned int i, known;
 
 	memset(&pr, 0, sizeof(pr));
@@ -355,10 +299,12 @@ static void pressure(struct bt *t, bool own_task)
 	bt_row(t, "tracepoints", pr.on[0] + pr.on[1], 2);
 
 	hog_init();
+	eater.stop = false;
+	init_completion(&eater.bottom);
 	if (!own_task) {
-		bt_spawn(&eater, hog_fn, NULL);
+		bt_spawn(&eats, eater_fn, NULL);
 		bt_row(t, "memory_is_full",
-		       wait_for_completion_timeout(&hog.bottom, 60 * HZ) > 0, 1);
+		       wait_for_completion_timeout(&eater.bottom, 60 * HZ) > 0, 1);
 	}
 	for (i = 0; i < THREADS; i++) {
 		l[i] = (struct load) {
@@ -392,9 +338,9 @@ static void pressure(struct bt *t, bool own_task)
 			bt_read_is(control, i, BT_OLD);
 		bt_row_theirs(t, "probe_sees_mutex", atomic_read(&pr.control) > 0, 1);
 	}
-	WRITE_ONCE(hog.stop, true);
+	WRITE_ONCE(eater.stop, true);
 	if (!own_task)
-		bt_join(&eater);
+		bt_join(&eats);
 	hog_exit();
 	for (i = 0; i < 2; i++)
 		if (pr.on[i])
