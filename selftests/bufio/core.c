@@ -22,6 +22,7 @@
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
 #include <linux/jiffies.h>
+#include <linux/kasan-checks.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/path.h>
@@ -131,16 +132,18 @@ u64 bt_arg(struct bt *t, const char *key, u64 dflt)
 
 /* --- contents ------------------------------------------------------------ */
 
-static u64 bt_word(u64 seed, sector_t sector, unsigned int i)
+static __always_inline u64 bt_word(u64 seed, sector_t sector, unsigned int i)
 {
 	return (seed * 0x9e3779b97f4a7c15ULL ^ sector * 0xc2b2ae3d27d4eb4fULL) + i;
 }
 
-void bt_fill(void *data, size_t bytes, u64 seed, sector_t sector)
+/* Checked by KASAN at once here, and not word for word: most of the work of a run is in these two. */
+__no_sanitize_address void bt_fill(void *data, size_t bytes, u64 seed, sector_t sector)
 {
 	unsigned int i;
 	u64 *w = data;
 
+	kasan_check_write(data, bytes);
 	for (; bytes; bytes -= SECTOR_SIZE, sector++) {
 		u64 first = bt_word(seed, sector, 0);
 
@@ -149,11 +152,12 @@ void bt_fill(void *data, size_t bytes, u64 seed, sector_t sector)
 	}
 }
 
-bool bt_is(const void *data, size_t bytes, u64 seed, sector_t sector)
+__no_sanitize_address bool bt_is(const void *data, size_t bytes, u64 seed, sector_t sector)
 {
 	const u64 *w = data;
 	unsigned int i;
 
+	kasan_check_read(data, bytes);
 	for (; bytes; bytes -= SECTOR_SIZE, sector++) {
 		u64 first = bt_word(seed, sector, 0);
 
