@@ -10,6 +10,8 @@
 . "$(dirname "$0")/lib"
 echo "TAP version 13"
 cargo_tests "$tools/test/fallback" --test-threads=1
+prefix="32 bit: "
+cargo_tests "$tools/test/fallback.32" --test-threads=1
 doc_examples
 
 run_io() { same marks "$IO" "$("$memscope" run --io -- bash -c '. "$0"; marks $$' "$(dirname "$0")/lib")"; }

@@ -61,7 +61,8 @@ wait_for() {
 	done
 }
 
-# cargo_tests PROGRAM ARGUMENT...: each test of it is a case.
+# cargo_tests PROGRAM ARGUMENT...: each test of it is a case; $prefix goes before its name.
+prefix=
 cargo_tests() {
 	local line rest status
 	local -a lines
@@ -73,7 +74,7 @@ cargo_tests() {
 			rest=${line#test }
 			status=0
 			[[ $rest == *" ... ok" ]] || status=1
-			report $status "${rest%% *}"
+			report $status "$prefix${rest%% *}"
 			;;
 		"status 0") ;;
 		*) echo "# $line" ;;
