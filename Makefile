@@ -176,7 +176,7 @@ help:
 	@echo 'make ext M=DIR        the C module in DIR, against memscope'"'"'s headers and symbols;'
 	@echo '                      result in build/$(NAME)/ext/'
 	@echo 'make modules_install  KDIR=DIR, or INSTALL_MOD_PATH=DIR'
-	@echo 'make lint             formatter, clippy, shellcheck, checkpatch, the unsafe-layer check'
+	@echo 'make lint             formatter, clippy, cargo-deny, shellcheck, checkpatch, the unsafe-layer check'
 	@echo 'make clean            what was built here;  make distclean: the cache as well'
 	@echo
 	@echo 'FLAVOUR=amd64|cloud-amd64|rt-amd64   the kernel (now $(FLAVOUR))'
