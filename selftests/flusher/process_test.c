@@ -431,6 +431,12 @@ TEST_F(process, later_threads_join)
 	EXPECT_EQ(NOFS, scopes);
 	ASSERT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_RESUME, 0));
 	EXPECT_EQ(0, IN_CHILD(task_scopes()));
+	/* None joins what has ended. */
+	close(self->fd);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, read_scopes, &scopes));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, scopes);
+	self->fd = open_device();
 }
 
 TEST_HARNESS_MAIN
