@@ -7,7 +7,7 @@
 //! decided without the kernel is in [`policy`], and here is what joins them:
 //!
 //! - [`buffer`]: a buffer, its data, the end of its transfers.
-//! - [`client`]: creation, destruction, accessors.
+//! - [`client`]: creation, destruction, accessors. [`shared`]: what belongs to the client's table.
 //! - [`guard`]: the Rust API.
 //! - [`lookup`]: get, read, new, prefetch, release.
 //! - [`alloc`]: the allocation ladder and eviction.
@@ -38,6 +38,7 @@ pub(crate) mod global;
 #[allow(dead_code)]
 pub(crate) mod guard;
 pub(crate) mod lookup;
+pub(crate) mod shared;
 // Written and tested as a whole; what the kernel's types make unnecessary is used by host tests.
 #[allow(dead_code)]
 pub(crate) mod policy;

@@ -3,12 +3,13 @@
 //! A buffer: what it consists of, and the end of its transfers.
 
 use super::{
-    client::{self, Shared},
+    client,
     policy::{
         dirty::Dirty,
         limits::Usage,
         writeback::{AfterFailure, Failures},
     },
+    shared::Shared,
     stats::Event,
     writeback,
 };

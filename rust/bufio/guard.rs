@@ -14,6 +14,9 @@
 //! `mem::forget` of a buffer leaks it: the client, when it is dropped, names the buffer in the kernel
 //! log and warns, and the buffer's memory and the device stay for good. Nothing else happens.
 //!
+//! A client may keep a value beside each buffer ([`Aux::of`](crate::kapi::rcu_table::Aux::of), [`Buffer::aux`]) and be told of buffers
+//! that are handed out or written ([`Hooks`]).
+//!
 //! C callers have the same in `include/linux/memscope-bufio.h`, without the compiler's help.
 //!
 //! # Examples
@@ -38,10 +41,84 @@
 use super::{
     client::{self, Client},
     lookup::Want,
-    writeback, Bufio, Hold,
+    shared::Shared,
+    writeback, Bufio, Hold, Owned,
 };
-use crate::kapi::rcu_table::Releasing;
+use crate::kapi::rcu_table::{BatchItem, Releasing};
 use kernel::prelude::*;
+
+/// What a client is told of its buffers, see [`Options`](client::Options).
+///
+/// No lock of the cache is held. The functions may sleep, but for I/O of the client: they do not call
+/// its functions.
+pub(crate) trait Hooks: Send + Sync {
+    /// A buffer is to stand for a block that was not cached. May be in vain: another thread may bring
+    /// the block in first.
+    fn on_alloc(&self, _buffer: &Fresh<'_>) {}
+
+    /// A buffer is about to be written.
+    fn on_write(&self, _buffer: &Outgoing<'_>) {}
+}
+
+/// A buffer that is to stand for a block; nobody else has it.
+pub(crate) struct Fresh<'b> {
+    pub(super) owned: &'b Owned,
+    pub(super) block: u64,
+}
+
+impl Fresh<'_> {
+    /// Returns the number of the block.
+    pub(crate) fn block(&self) -> u64 {
+        self.block
+    }
+
+    /// Returns the value beside the buffer, which is new; [`None`] if there is none of that type.
+    pub(crate) fn aux<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.owned.aux()
+    }
+}
+
+/// A buffer that is about to be written, held by its writer.
+pub(crate) struct Outgoing<'b> {
+    pub(super) item: BatchItem<'b, Bufio>,
+    pub(super) shared: &'b Shared,
+}
+
+impl Outgoing<'_> {
+    /// Returns the number of the block.
+    pub(crate) fn block(&self) -> u64 {
+        self.item.key()
+    }
+
+    /// Returns the value beside the buffer; [`None`] if there is none of that type.
+    pub(crate) fn aux<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.item.aux()
+    }
+
+    /// As [`Buffer::read_at`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn read_at(&self, offset: usize, to: &mut [u8]) -> Result {
+        let copied = self.shared.pool.read(&self.item.data().memory, offset, to);
+        copied.then_some(()).ok_or(EINVAL)
+    }
+
+    /// Copies bytes into the block, from byte `offset` on. They are written as far as they are in the
+    /// range that was marked dirty, rounded to the device's blocks; it is not marked again.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for bytes beyond the block; then none are copied.
+    pub(crate) fn write_at(&self, offset: usize, from: &[u8]) -> Result {
+        let copied = self
+            .shared
+            .pool
+            .write(&self.item.data().memory, offset, from);
+        copied.then_some(()).ok_or(EINVAL)
+    }
+}
 
 /// A held block of a client.
 #[must_use = "the block is released at once when unused"]
@@ -110,6 +187,12 @@ impl<'c> Buffer<'c> {
             return Err(EINVAL);
         }
         Ok(())
+    }
+
+    /// Returns the value beside the buffer, which all holders share: new when the buffer began to stand
+    /// for this block. [`None`] if the client keeps none of that type. Any context.
+    pub(crate) fn aux<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.hold.aux()
     }
 
     /// Holds the same block once more.

@@ -6,6 +6,7 @@ use super::{
     alloc::{self, Got},
     client::{refuse_in_submission, Client},
     ghosts,
+    guard::Fresh,
     policy::{
         ladder::{self, Request},
         merge::Run,
@@ -242,9 +243,16 @@ fn read(hold: &Hold<'_>, ioprio: u16) {
 }
 
 /// Puts a buffer into the cache, unless the block is there by now.
-fn insert<'t>(table: &'t Arc<Table>, owned: Owned, block: u64, flags: u64) -> Option<Hold<'t>> {
+fn insert<'t>(table: &'t Arc<Table>, mut owned: Owned, block: u64, flags: u64) -> Option<Hold<'t>> {
     let shared = &table.shared;
+    owned.renew_aux();
     shared.alloc_callback.call(owned.as_ptr());
+    if let Some(hooks) = &shared.hooks {
+        hooks.on_alloc(&Fresh {
+            owned: &owned,
+            block,
+        });
+    }
     let flags = if shared.pool.emergency_pages(&owned.data().memory) == 0 {
         flags
     } else {

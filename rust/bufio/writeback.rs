@@ -4,12 +4,14 @@
 
 use super::{
     alloc,
-    client::{self, Shared, LOCK_STEPS},
+    client::{self, LOCK_STEPS},
+    guard::Outgoing,
     policy::{
         dirty::Range,
         merge::{self, Capacity, Piece},
         writeback,
     },
+    shared::Shared,
     stats::Event,
     Bufio, Entry, Hold, Locked, Table, CLEAN, DIRTY, MAIN, WRITING,
 };
@@ -373,6 +375,9 @@ fn write(table: &Table, which: Which, blocks: usize, op: Op) -> usize {
             shared.stats.add(Event::WriteBlock, count as u64);
             for item in batch.iter() {
                 shared.write_callback.call(item.as_ptr());
+                if let Some(hooks) = &shared.hooks {
+                    hooks.on_write(&Outgoing { item, shared });
+                }
             }
             let first = taken.first();
             let run = Run {

@@ -26,13 +26,15 @@
 //! C headers: [`include/linux/slab.h`](srctree/include/linux/slab.h),
 //! [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
+mod aux;
 mod batch;
 mod chains;
 mod entry;
 pub(crate) mod hold;
 mod locked;
 
-pub(crate) use batch::Batch;
+pub(crate) use aux::Aux;
+pub(crate) use batch::{Batch, BatchItem};
 pub(crate) use chains::Found;
 pub(crate) use entry::{Entry, Hold, Owned, Releasing};
 pub(crate) use locked::Locked;
@@ -127,6 +129,7 @@ pub(crate) struct Table<K: Kind> {
     entries: Atomic<usize>,
     objects: Atomic<usize>,
     segment_bytes: Atomic<usize>,
+    aux: Aux,
     slab: Slab,
 }
 
@@ -137,10 +140,10 @@ unsafe impl<K: Kind> Send for Table<K> {}
 unsafe impl<K: Kind> Sync for Table<K> {}
 
 impl<K: Kind> Table<K> {
-    /// Makes a table whose objects have `aux_bytes` behind them.
-    pub(crate) fn new(name: &CStr, aux_bytes: usize, shared: K::Shared) -> Result<Arc<Self>> {
+    /// Makes a table whose objects have `aux` behind them.
+    pub(crate) fn new(name: &CStr, aux: Aux, shared: K::Shared) -> Result<Arc<Self>> {
         let size = size_of::<Entry<K>>()
-            .checked_add(aux_bytes)
+            .checked_add(aux.len())
             .and_then(|size| u32::try_from(size).ok())
             .ok_or(EINVAL)?;
         let mut args = bindings::kmem_cache_args {
@@ -191,6 +194,7 @@ impl<K: Kind> Table<K> {
                 entries: Atomic::new(0),
                 objects: Atomic::new(0),
                 segment_bytes: Atomic::new(FIRST_BUCKETS * size_of::<Bucket<K>>()),
+                aux,
                 slab,
             }),
             GFP_KERNEL,
@@ -201,9 +205,9 @@ impl<K: Kind> Table<K> {
         })
     }
 
-    /// Returns the memory of one object with `aux_bytes` behind it.
-    pub(crate) fn object_bytes(aux_bytes: usize) -> usize {
-        size_of::<Entry<K>>().saturating_add(aux_bytes.next_multiple_of(align_of::<Entry<K>>()))
+    /// Returns the memory of one object with `aux` behind it.
+    pub(crate) fn object_bytes(aux: Aux) -> usize {
+        size_of::<Entry<K>>().saturating_add(aux.len().next_multiple_of(align_of::<Entry<K>>()))
     }
 
     /// Returns the memory of the chains.
@@ -247,10 +251,12 @@ impl<K: Kind> Table<K> {
         }
         self.objects.fetch_add(1, Relaxed);
         // INVARIANT: Just allocated, with data; constructed or left dead and in no chain.
-        Ok(Owned {
+        let mut owned = Owned {
             entry,
             _data: PhantomData,
-        })
+        };
+        owned.renew_aux();
+        Ok(owned)
     }
 
     /// Runs [`Kind::work`] on `queue` after `delay` jiffies, or earlier if that was asked for before.

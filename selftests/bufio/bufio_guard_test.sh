@@ -39,6 +39,6 @@ for file in "$files"/*; do
 	esac
 	result $status "$name" "$said"
 done
-[ "$n" -ge 12 ] || result 1 number_of_tests "$n"
+[ "$n" -ge 14 ] || result 1 number_of_tests "$n"
 echo "1..$n"
 [ "$failed" -eq 0 ]

@@ -16,6 +16,7 @@ use crate::{
         bdev::Bdev,
         callback::Callback,
         dm_io::{self, DmIoClient},
+        rcu_table::Aux,
     },
 };
 use core::ptr::{self, NonNull};
@@ -77,7 +78,7 @@ pub(crate) unsafe extern "C" fn memscope_bufio_client_create(
         let bdev = unsafe { Bdev::from_raw(bdev) };
         let options = Options {
             reserved: reserved_buffers,
-            aux_bytes: aux_size,
+            aux: Aux::bytes(aux_size),
             alloc_callback: callback(alloc_callback),
             write_callback: callback(write_callback),
             on_failure: if flags & bindings::MEMSCOPE_BUFIO_CLIENT_DROP_FAILED != 0 {

@@ -6,14 +6,18 @@ use crate::{
     bufio::{
         client::{Client, Options},
         global::Global,
-        guard::Buffer,
+        guard::{Buffer, Fresh, Hooks, Outgoing},
         stats::Event,
     },
-    kapi::bdev::Bdev,
+    kapi::{
+        atomic::{Atomic, Relaxed},
+        bdev::Bdev,
+        rcu_table::Aux,
+    },
     scope::{self, Kinds},
     testing::{check, check_eq, TestResult},
 };
-use kernel::prelude::*;
+use kernel::{prelude::*, sync::Arc};
 
 const BLOCK: usize = 4096;
 
@@ -39,12 +43,20 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("read_in_a_scope", read_in_a_scope),
     ("options_are_checked", options_are_checked),
     ("client_is_the_only_owner", client_is_the_only_owner),
+    ("a_value_beside_each_buffer", a_value_beside_each_buffer),
+    ("hooks_are_told", hooks_are_told),
     ("leaked_buffer", leaked_buffer),
 ];
 
 fn client() -> Result<Client> {
     let device = Bdev::open(c"/dev/ram0")?;
     Client::new(Global::new()?, Options::new(device, BLOCK as u32), None)
+}
+
+fn client_with(change: impl FnOnce(&mut Options)) -> Result<Client> {
+    let mut options = Options::new(Bdev::open(c"/dev/ram0")?, BLOCK as u32);
+    change(&mut options);
+    Client::new(Global::new()?, options, None)
 }
 
 fn written_blocks(client: &Client) -> u64 {
@@ -226,6 +238,126 @@ fn client_is_the_only_owner() -> TestResult {
     };
     client.overwrite(0)?.write_at(0, &[9; 512])?;
     client.write_dirty()?;
+    Ok(())
+}
+
+/// What a test keeps beside a buffer.
+struct Note {
+    seen: Atomic<u64>,
+}
+
+impl Default for Note {
+    fn default() -> Self {
+        Self {
+            seen: Atomic::new(7),
+        }
+    }
+}
+
+fn seen(buffer: &Buffer<'_>) -> Option<u64> {
+    Some(buffer.aux::<Note>()?.seen.load(Relaxed))
+}
+
+/// Rule: a value is beside each buffer, which all its holders share and which is new with each block
+/// that the buffer stands for, also where the buffer is taken over; it is found by its type alone.
+fn a_value_beside_each_buffer() -> TestResult {
+    let client = client_with(|options| options.aux = Aux::of::<Note>())?;
+    let one = client.read(1)?;
+    check!(seen(&one) == Some(7));
+    check!(one.aux::<u64>().is_none());
+    let two = client.read(1)?;
+    two.aux::<Note>().ok_or(EINVAL)?.seen.store(8, Relaxed);
+    check!(seen(&one) == Some(8));
+    check!(seen(&client.read(2)?) == Some(7));
+    drop((one, two));
+    check!(client.get(1).and_then(|buffer| seen(&buffer)) == Some(8));
+    client.forget(1);
+    check!(seen(&client.read(1)?) == Some(7));
+    // With room for some: each of the others takes the place of one before.
+    client.set_maximum_bytes(16 * BLOCK as u64);
+    for block in 0..100 {
+        let buffer = client.read(block)?;
+        let note = buffer.aux::<Note>().ok_or(EINVAL)?;
+        check!(block < 3 || note.seen.load(Relaxed) == 7);
+        note.seen.store(9, Relaxed);
+    }
+    check!(client.shared().stats.sum(Event::Evict) > 80);
+    // And where there is none:
+    let client = client_with(|options| options.aux = Aux::bytes(8))?;
+    check!(seen(&client.read(1)?).is_none());
+    Ok(())
+}
+
+/// Counts what it is told, and puts twice the number of the block into its last bytes when it is written.
+struct Told {
+    allocs: Atomic<u64>,
+    writes: Atomic<u64>,
+}
+
+impl Hooks for Arc<Told> {
+    fn on_alloc(&self, buffer: &Fresh<'_>) {
+        self.allocs.fetch_add(1, Relaxed);
+        if let Some(note) = buffer.aux::<Note>() {
+            note.seen.store(buffer.block(), Relaxed);
+        }
+    }
+
+    fn on_write(&self, buffer: &Outgoing<'_>) {
+        self.writes.fetch_add(1, Relaxed);
+        let seen = buffer
+            .aux::<Note>()
+            .map_or(0, |note| note.seen.load(Relaxed));
+        // What is beyond the block is refused.
+        if buffer.write_at(BLOCK, &[1]) == Err(EINVAL) {
+            let _ = buffer.write_at(BLOCK - 8, &(buffer.block() + seen).to_le_bytes());
+        }
+    }
+}
+
+/// Rule: the client's user is told of each buffer that is to stand for a block, and before each write,
+/// where it may change what is written.
+fn hooks_are_told() -> TestResult {
+    let told = Arc::new(
+        Told {
+            allocs: Atomic::new(0),
+            writes: Atomic::new(0),
+        },
+        GFP_KERNEL,
+    )?;
+    let client = {
+        let hooks = KBox::new(told.clone(), GFP_KERNEL)?;
+        client_with(|options| {
+            options.aux = Aux::of::<Note>();
+            options.hooks = Some(hooks);
+        })?
+    };
+    let counts = || (told.allocs.load(Relaxed), told.writes.load(Relaxed));
+    check!(counts() == (0, 0));
+    for block in 50..54 {
+        client.overwrite(block)?.write_at(0, &[3; BLOCK])?;
+    }
+    check!(counts() == (4, 0));
+    // Merged into one bio; each block is told of.
+    client.write_dirty()?;
+    check!(counts() == (4, 4));
+    // Neither by a hit nor by a flush of nothing.
+    drop(client.read(51)?);
+    client.write_dirty()?;
+    check!(counts() == (4, 4));
+    client.read(51)?.mark_dirty(0, 1)?;
+    client.write_dirty()?;
+    check!(counts() == (4, 5));
+    client.forget(51);
+    drop(client.read(51)?);
+    check!(counts() == (5, 5));
+    drop(client);
+    let client = self::client()?;
+    for block in 50..54u64 {
+        let mut bytes = [0; 16];
+        client.read(block)?.read_at(BLOCK - 16, &mut bytes)?;
+        check!(bytes[..8] == [3; 8]);
+        check!(bytes[8..] == (2 * block).to_le_bytes());
+    }
     Ok(())
 }
 
