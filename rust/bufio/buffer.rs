@@ -145,22 +145,22 @@ impl Transfer for Bufio {
 }
 
 fn read_done(hold: Hold<'_>, status: Result, alone: bool) {
-    let change = match status {
-        Ok(()) => Change::READ_DONE,
-        Err(error) => {
-            let errno = if alone { error.to_errno() } else { 0 };
-            // No error number is beyond 4095.
-            hold.meta().read_error.store(errno as i16, Relaxed);
-            hold.shared().stats.inc(Event::ReadError);
-            Change::READ_FAILED
+    let Err(error) = status else {
+        let shared = hold.shared();
+        // With the hold: who sees the end may forget the block.
+        if hold.finish(Change::READ_DONE).is_some() {
+            shared.note_freed();
         }
+        return;
     };
-    if hold.change(change) == Ok(true) {
+    let errno = if alone { error.to_errno() } else { 0 };
+    // No error number is beyond 4095.
+    hold.meta().read_error.store(errno as i16, Relaxed);
+    hold.shared().stats.inc(Event::ReadError);
+    if hold.change(Change::READ_FAILED) == Ok(true) {
         hold.wake();
     }
-    if status.is_err() {
-        discard_later(hold);
-    }
+    discard_later(hold);
 }
 
 fn write_done(hold: Hold<'_>, status: Result, alone: bool) {
@@ -168,36 +168,42 @@ fn write_done(hold: Hold<'_>, status: Result, alone: bool) {
     let meta = hold.meta();
     let range = meta.writing.take();
     let mut drop_data = false;
-    let change = match status {
-        Ok(()) => {
-            meta.failures.store(0, Relaxed);
-            Change::WRITE_DONE
-        }
-        // Whose error it is is not known: each block is written again by itself.
-        Err(_) if !alone => {
-            shared.stats.inc(Event::WriteSplit);
-            Change::WRITE_FAILED
-        }
-        Err(error) => {
-            shared.stats.inc(Event::WriteError);
-            shared.errors.record(error.to_errno().unsigned_abs());
-            let mut failures = meta.failures();
-            let after = failures.count(&shared.retries);
-            meta.failures.store(failures.to_count() as i16, Relaxed);
-            match after {
-                AfterFailure::Again { ticks } => {
-                    let again = writeback::now().saturating_add(ticks);
-                    meta.dirty_since.store(again, Relaxed);
-                    Change::WRITE_FAILED
-                }
-                AfterFailure::Keep => Change::WRITE_FAILED,
-                AfterFailure::Drop => {
-                    shared.lost.fetch_add(1, Relaxed);
-                    drop_data = true;
-                    Change::WRITE_DROPPED
-                }
+    let Err(error) = status else {
+        meta.failures.store(0, Relaxed);
+        let table = hold.table();
+        let block = hold.key();
+        // As in `read_done`.
+        if let Some(now) = hold.finish(Change::WRITE_DONE) {
+            shared.note_freed();
+            if now.has(EMERGENCY) {
+                discard_unheld(table, block);
             }
         }
+        return;
+    };
+    let change = if alone {
+        shared.stats.inc(Event::WriteError);
+        shared.errors.record(error.to_errno().unsigned_abs());
+        let mut failures = meta.failures();
+        let after = failures.count(&shared.retries);
+        meta.failures.store(failures.to_count() as i16, Relaxed);
+        match after {
+            AfterFailure::Again { ticks } => {
+                let again = writeback::now().saturating_add(ticks);
+                meta.dirty_since.store(again, Relaxed);
+                Change::WRITE_FAILED
+            }
+            AfterFailure::Keep => Change::WRITE_FAILED,
+            AfterFailure::Drop => {
+                shared.lost.fetch_add(1, Relaxed);
+                drop_data = true;
+                Change::WRITE_DROPPED
+            }
+        }
+    } else {
+        // Whose error it is is not known: each block is written again by itself.
+        shared.stats.inc(Event::WriteSplit);
+        Change::WRITE_FAILED
     };
     if let (Change { set, .. }, Some(range)) = (change, range) {
         // Back before the flag, so that whoever sees it finds the range.
@@ -208,9 +214,9 @@ fn write_done(hold: Hold<'_>, status: Result, alone: bool) {
     if hold.change(change) == Ok(true) {
         hold.wake();
     }
-    if drop_data || (status.is_ok() && hold.snapshot().has(EMERGENCY)) {
+    if drop_data {
         discard_later(hold);
-    } else if status.is_err() {
+    } else {
         let table = hold.table();
         drop(hold);
         table.schedule_now(&table.shared.global.queue);
@@ -224,11 +230,17 @@ fn discard_later(hold: Hold<'_>) {
     let block = hold.key();
     if let Released::Last { .. } = hold.release() {
         table.shared.note_freed();
-        // Not found if somebody else threw it out meanwhile.
-        if let Found::Held(hold) = table.get_lockless(block, 0) {
-            table.defer(hold);
-            table.schedule_now(&table.shared.global.queue);
-        }
+        discard_unheld(table, block);
+    }
+}
+
+/// Makes the client's work throw a buffer out.
+#[cold]
+fn discard_unheld(table: &Table, block: u64) {
+    // Not found if somebody else threw it out meanwhile.
+    if let Found::Held(hold) = table.get_lockless(block, 0) {
+        table.defer(hold);
+        table.schedule_now(&table.shared.global.queue);
     }
 }
 

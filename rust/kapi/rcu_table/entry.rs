@@ -175,6 +175,25 @@ impl<'t, K: Kind> Hold<'t, K> {
         })
     }
 
+    /// Performs a change of flags, not of the flag that says dead, and ends the hold with it, waking who
+    /// sleeps on the object; see [`State::finish`]. If it was the last hold, returns the flags. A change
+    /// that does not apply only ends the hold.
+    pub(crate) fn finish(self, change: Change) -> Option<Snapshot> {
+        let finished = if (change.set | change.clear) & hold::DEAD == 0 {
+            self.state.finish(change)
+        } else {
+            None
+        };
+        // Without one the hold is still there, and is dropped.
+        let finished = finished?;
+        let this = ManuallyDrop::new(self);
+        if finished.wake {
+            // The word is only a key here: nothing is read from it.
+            this.wake();
+        }
+        finished.last
+    }
+
     /// Ends the hold without looking whether anybody waits for the object to be unheld.
     ///
     /// Returns what the release ended, for a caller that looks later.

@@ -138,6 +138,15 @@ pub(crate) enum Released {
     NotHeld,
 }
 
+/// What came of [`State::finish`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Finished {
+    /// The flags, if it was the last hold; the buffer may change as soon as it is not held.
+    pub(crate) last: Option<Snapshot>,
+    /// Wake who sleeps on this buffer.
+    pub(crate) wake: bool,
+}
+
 /// A change of flags that happens as a whole or not at all.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change {
@@ -337,6 +346,31 @@ impl<W: Word> State<W> {
         })
         .map(|old| wakes && old & WAITED != 0)
         .map_err(Snapshot)
+    }
+
+    /// Performs `change` if it applies, and ends a hold with it: who sees that a transfer has ended does
+    /// not meet the transfer's hold, which would stand against a forget. Otherwise changes nothing.
+    pub(crate) fn finish(&self, change: Change) -> Option<Finished> {
+        let wakes = change.clear & IO != 0;
+        let clear = if wakes {
+            change.clear | WAITED
+        } else {
+            change.clear
+        };
+        let finished = |word: u64| {
+            let applies = word & change.need == change.need && word & change.refuse == 0;
+            let left = (applies.then_some(word)? & !clear | change.set).checked_sub(ONE_HOLD)?;
+            Some(match Snapshot(left).holds() {
+                0 => left & !WAITED,
+                _ => left,
+            })
+        };
+        let old = update(&self.0, finished).ok()?;
+        let left = Snapshot(finished(old)?);
+        Some(Finished {
+            last: (left.holds() == 0).then_some(left),
+            wake: old & WAITED != 0 && left.0 & WAITED == 0,
+        })
     }
 
     /// Sets `flags` and returns the value before.

@@ -32,6 +32,7 @@ enum Op {
     TryKill(u64),
     Revive(u64),
     Change(usize),
+    Finish(usize),
     SetDirty,
     Clear(u64),
     AskWake(u64),
@@ -56,6 +57,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => flags().prop_map(Op::TryKill),
         3 => flags().prop_map(Op::Revive),
         5 => (0..CHANGES.len()).prop_map(Op::Change),
+        5 => (0..CHANGES.len()).prop_map(Op::Finish),
         1 => Just(Op::SetDirty),
         1 => (0..2usize).prop_map(|i| Op::Clear([hold::REFERENCED, hold::EMERGENCY][i])),
         1 => flags().prop_map(Op::AskWake),
@@ -175,6 +177,21 @@ proptest! {
                             prop_assert_eq!(wake, waited);
                         }
                         Err(s) => prop_assert!(!applies && same(s, &m)),
+                    }
+                }
+                Op::Finish(i) => {
+                    let c = CHANGES[i];
+                    let applies = m.flags & c.need == c.need && !m.has(c.refuse) && m.holds > 0;
+                    let finished = state.finish(c);
+                    prop_assert_eq!(finished.is_some(), applies);
+                    if let Some(finished) = finished {
+                        m.flags &= !c.clear;
+                        m.flags |= c.set;
+                        m.holds -= 1;
+                        let waited = (c.clear & hold::IO != 0 || m.holds == 0) && m.wake();
+                        prop_assert_eq!(finished.wake, waited);
+                        prop_assert_eq!(finished.last.is_some(), m.holds == 0);
+                        prop_assert!(finished.last.is_none_or(|s| same(s, &m)));
                     }
                 }
                 Op::SetDirty => {

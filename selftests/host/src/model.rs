@@ -325,6 +325,42 @@ fn last_release_wakes() {
     });
 }
 
+/// Rule: who sees that a transfer has ended well can take the buffer away: the transfer's hold went
+/// with it. And who sleeps for it is woken.
+#[test]
+fn a_transfer_ends_with_its_hold() {
+    for (start, end, flag) in [
+        (Change::START_READ, Change::READ_DONE, hold::READING),
+        (Change::START_WRITE, Change::WRITE_DONE, hold::WRITING),
+    ] {
+        check(move || {
+            let buffer = Buffer::idle(1, hold::DIRTY & start.need);
+            assert!(buffer.lookup(1));
+            assert!(buffer.state.change(start).is_ok());
+            let shared = Arc::new((buffer, Queue::new()));
+            let looker = {
+                let s = shared.clone();
+                spawn(move || {
+                    if !s.0.state.snapshot().has(flag) {
+                        assert!(s.0.state.try_kill(hold::UNCLEAN).is_ok(), "held");
+                    }
+                })
+            };
+            let sleeper = {
+                let s = shared.clone();
+                spawn(move || wait_clear(&s.0.state, &s.1, flag))
+            };
+            let finished = shared.0.state.finish(end).unwrap();
+            assert!(finished.last.is_some());
+            if finished.wake {
+                shared.1.wake();
+            }
+            looker.join().unwrap();
+            sleeper.join().unwrap();
+        });
+    }
+}
+
 /// Rule (W7): who waits for any buffer of a client is woken by the release of any.
 #[test]
 fn any_release_wakes_waiters() {
