@@ -46,7 +46,7 @@ xz-utils cpio kmod rsync python3 ca-certificates
 "$QEMU_PACKAGE" qemu-utils busybox-static erofs-utils e2fsprogs xfsprogs
 libcap-dev libcap2-bin liburing-dev libkeyutils-dev pkgconf
 iproute2 procps psmisc util-linux util-linux-extra fdisk dmsetup strace
-shellcheck sparse perl
+shellcheck sparse coccinelle libpython3.13 perl
 cryptsetup-bin lvm2 thin-provisioning-tools vdo fio
 nbdkit nbd-client nbd-server libnbd-bin tcmu-runner targetcli-fb tgt open-iscsi fuse3 bindfs
 systemd udev golang-go dpkg-dev debhelper dkms scdoc)
