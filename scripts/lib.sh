@@ -40,7 +40,7 @@ fi
 
 # What the build root holds: the kernel's tool chain, the guest's tools, and
 # QEMU, so that the host needs only mmdebstrap.
-PACKAGES=(make gcc libc6-dev libc6-dev-i386 flex bison bc libelf-dev libssl-dev
+PACKAGES=(make gcc libc6-dev gcc-multilib flex bison bc libelf-dev libssl-dev
 clang lld llvm rustc rust-src rustfmt rust-clippy bindgen pahole cargo
 xz-utils cpio kmod rsync python3 ca-certificates
 "$QEMU_PACKAGE" qemu-utils busybox-static erofs-utils e2fsprogs xfsprogs

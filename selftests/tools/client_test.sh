@@ -10,7 +10,6 @@
 echo "TAP version 13"
 cargo_tests "$tools/test/device" --test-threads=1
 doc_examples
-# As a 32-bit program, which has no unwinder.
 prefix="32 bit: "
-cargo_tests "$tools/test/device.32" --test-threads=1 --skip a_panic_restores
+cargo_tests "$tools/test/device.32" --test-threads=1
 finish
