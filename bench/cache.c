@@ -418,7 +418,7 @@ struct load {
 	unsigned int nr_took, most_took;
 	int err;
 	bool *stop;
-};
+} ____cacheline_aligned; /* the counts of one thread are not on the line of another's */
 
 static int load_thread(void *arg)
 {
@@ -567,32 +567,38 @@ static u64 rate(struct load *l, unsigned int n)
 	return sum;
 }
 
-/* readers= threads read hot blocks, dirtiers= threads make them dirty. */
+/*
+ * readers= threads read hot blocks, dirtiers= threads make them dirty: all of one
+ * client, or with own=1 each of a client of its own, so that they share nothing.
+ */
 static int throughput(struct bench *b)
 {
 	unsigned int readers = bench_arg(b, "readers", 1), dirtiers = bench_arg(b, "dirtiers", 0);
 	unsigned long blocks = bench_arg(b, "blocks", 1);
-	struct bufio_client *c;
+	bool own = bench_arg(b, "own", 0);
 	struct load *l;
 	unsigned int i;
 	u32 *order;
-	int err = -ENOMEM;
+	int err = 0;
 
 	l = kvcalloc(readers + dirtiers, sizeof(*l), GFP_KERNEL);
 	order = access_order(blocks);
-	if (!l || !order)
+	if (!l || !order) {
+		err = -ENOMEM;
 		goto out;
-	c = client(b);
-	err = make_all(c, 0, blocks);
+	}
 	for (i = 0; i < readers + dirtiers; i++) {
 		l[i].fn = i >= readers ? dirty_load : dirtiers ? read_load : hit_load;
-		l[i].c = c;
+		l[i].c = i && !own ? l[0].c : client(b);
 		l[i].order = order;
 		l[i].blocks = blocks;
+		if (!err && (!i || own))
+			err = make_all(l[i].c, 0, blocks);
 	}
 	if (!err)
 		err = run_loads(b, l, readers + dirtiers);
-	bufio_client_destroy(c);
+	for (i = 0; i < (own ? readers + dirtiers : 1); i++)
+		bufio_client_destroy(l[i].c);
 	if (!err) {
 		bench_fig(b, "reads_per_ks", rate(l, readers));
 		if (dirtiers)

@@ -246,6 +246,7 @@ def free(quick):
     rates("hotspot", turns, dev=NULL, blocks=64, readers=16, dirtiers=1, ms=150)
     scaling("scaling_1", turns, dev=NULL, blocks=1, ms=60)
     scaling("scaling_512", turns, dev=NULL, blocks=512, ms=60)
+    scaling("scaling_own", turns, dev=NULL, blocks=512, own=1, ms=60)
     latencies(3)
     counts()
 

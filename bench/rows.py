@@ -43,6 +43,8 @@ ROWS = {
     "hotspot": Row("hotspot: reads a second, 16 readers and 1 dirtier", DM, "throughput", at_least(2), better="more"),
     "scaling_1": Row("hits on 2 CPUs against 1, one hot block", "the same on 1 CPU", "throughput", at_least(1.85), "ours", "more"),
     "scaling_512": Row("hits on 2 CPUs against 1, 512 blocks", "the same on 1 CPU", "throughput", at_least(1.85), "ours", "more"),
+    # What the machine gives two CPUs that share no block.
+    "scaling_own": Row("hits on 2 CPUs against 1, each with a client of its own", "the same on 1 CPU", "throughput", None, "ours", "more"),
     "miss": Row("miss: allocate, read from a RAM disk", DM, "misses", at_most(0.9)),
     "writeback_adjacent": Row("write-back of 512 adjacent dirty 4 KiB blocks", DM, "dirty", at_most(0.5)),
     "memory": Row("bytes beside each cached 4 KiB block", "struct dm_buffer", "memory", at_most(1.0)),
