@@ -15,7 +15,6 @@
 #include <sys/stat.h>
 
 #include "flusher.h"
-#include "../files.h"
 
 #define NOBODY 65534
 

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
+#include "../files.h"
 #include "pf.h" /* PF_*, taken from the kernel's include/linux/sched.h */
 
 #define DEVICE "/dev/memscope"
@@ -53,18 +54,10 @@ static inline unsigned int task_flags_of(pid_t pid, pid_t tid)
 {
 	char path[64], buf[1024], *p;
 	unsigned int flags;
-	ssize_t len;
-	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (read_file(path, buf, sizeof(buf)) <= 0)
 		return 0;
-	len = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
-	if (len <= 0)
-		return 0;
-	buf[len] = '\0';
 	/* The name, field 2, may hold anything; field 3 follows its last ')'. */
 	p = strrchr(buf, ')');
 	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
@@ -76,18 +69,10 @@ static inline unsigned int task_flags_of(pid_t pid, pid_t tid)
 static inline bool is_in_syscall(pid_t pid, pid_t tid, long number)
 {
 	char path[64], text[256];
-	ssize_t len;
-	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", pid, tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (read_file(path, text, sizeof(text)) <= 0)
 		return false;
-	len = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (len <= 0)
-		return false;
-	text[len] = '\0';
 	return text[0] >= '0' && text[0] <= '9' && strtol(text, NULL, 10) == number;
 }
 

@@ -3,13 +3,11 @@
 #ifndef MEMSCOPE_SELFTESTS_STATUS_H
 #define MEMSCOPE_SELFTESTS_STATUS_H
 
-#include <sys/mount.h>
 #include <sys/prctl.h>
 
 #include "mark.h"
 
 #define MAX_ENTRIES 1024
-#define DEBUGFS "/sys/kernel/debug"
 #define FLUSHERS DEBUGFS "/memscope/flushers"
 
 static struct memscope_entry entries[MAX_ENTRIES];
@@ -53,27 +51,6 @@ static inline __u64 boottime_ns(void)
 
 	clock_gettime(CLOCK_BOOTTIME, &t);
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
-}
-
-/* The whole of a small file; returns its length, or -1. */
-static inline int read_file(const char *path, char *buf, int size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), len = 0, n;
-
-	if (fd < 0)
-		return -1;
-	while (len < size - 1 && (n = read(fd, buf + len, size - 1 - len)) > 0)
-		len += n;
-	buf[len] = '\0';
-	close(fd);
-	return len;
-}
-
-static inline int need_debugfs(void)
-{
-	if (!access(DEBUGFS "/memscope", F_OK))
-		return 0;
-	return mount("debugfs", DEBUGFS, "debugfs", 0, NULL);
 }
 
 #endif

@@ -90,17 +90,11 @@ static pid_t find_thread_now(const char *name)
 	char path[300], comm[32];
 	struct dirent *entry;
 	pid_t found = 0;
-	int fd;
 
 	while ((entry = readdir(dir))) {
 		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
-		fd = open(path, O_RDONLY);
-		if (fd < 0)
-			continue;
-		memset(comm, 0, sizeof(comm));
-		if (read(fd, comm, sizeof(comm) - 1) > 0 && !strncmp(comm, name, strlen(name)))
+		if (read_file(path, comm, sizeof(comm)) > 0 && !strncmp(comm, name, strlen(name)))
 			found = atoi(entry->d_name);
-		close(fd);
 	}
 	closedir(dir);
 	return found;
@@ -124,18 +118,11 @@ static pid_t find_thread(const char *name)
 static bool wait_in_function(pid_t tid, const char *name)
 {
 	char path[64], text[4096];
-	int i, fd;
+	int i;
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/stack", tid);
 	for (i = 0; i < PATIENCE; i++) {
-		ssize_t len = 0;
-
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd >= 0)
-			len = read(fd, text, sizeof(text) - 1);
-		close(fd);
-		text[len > 0 ? len : 0] = '\0';
-		if (strstr(text, name))
+		if (read_file(path, text, sizeof(text)) > 0 && strstr(text, name))
 			return true;
 		sleep_ms(10);
 	}

@@ -14,7 +14,6 @@
 #include <sys/prctl.h>
 
 #include "../flusher/mark.h"
-#include "../files.h"
 
 #define BYTES 65536
 #define STRESS "stress dev=/dev/ram0 dev=/dev/ram1 clients=3 threads=2 ops=60000 timeout=200"

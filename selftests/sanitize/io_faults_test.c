@@ -12,7 +12,6 @@
 #include <glob.h>
 
 #include "../flusher/flusher.h"
-#include "../files.h"
 #include "bufio_faults.h"
 
 /* The number of an operation of the module, by its name; -1 if there is none. */

@@ -21,7 +21,6 @@
 #include <sys/uio.h>
 
 #include "../flusher/mark.h"
-#include "../files.h"
 
 #define NOBODY 65534
 

@@ -12,7 +12,6 @@
 #include <grp.h>
 #include <limits.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 
 #include "../flusher/mark.h"
@@ -54,23 +53,15 @@ static int addresses_in(const char *what, const char *text)
 
 static int files, found;
 
-static int read_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
+static int search_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	static char text[1 << 20];
-	ssize_t len;
-	int fd;
 
 	/* The kernel's own for every module, for root only. */
 	if (type != FTW_F || strstr(path, "/sections/") || strstr(path, "/notes/"))
 		return 0;
-	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
+	if (read_file(path, text, sizeof(text)) < 0)
 		return 0;
-	len = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (len < 0)
-		return 0;
-	text[len] = '\0';
 	files++;
 	found += addresses_in(path, text);
 	return 0;
@@ -83,15 +74,14 @@ TEST(no_address_in_files)
 	int fd = open_device();
 
 	ASSERT_LE(0, fd);
-	if (access("/sys/kernel/debug/memscope", F_OK))
-		ASSERT_EQ(0, mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL));
+	ASSERT_EQ(0, need_debugfs());
 	ASSERT_EQ(0, hold(fd, NOIO));
 	/* Control: the search finds what is there. */
 	ASSERT_EQ(1, addresses_in("control", "at ffff888004d3c000 or 0000000012345678"));
-	nftw("/sys/module/memscope", read_file, 16, FTW_PHYS);
-	nftw("/sys/kernel/debug/memscope", read_file, 16, FTW_PHYS);
+	nftw("/sys/module/memscope", search_file, 16, FTW_PHYS);
+	nftw(DEBUGFS "/memscope", search_file, 16, FTW_PHYS);
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	read_file(path, NULL, FTW_F, NULL);
+	search_file(path, NULL, FTW_F, NULL);
 	EXPECT_LT(5, files);
 	EXPECT_EQ(0, found);
 	close(fd);
