@@ -8,35 +8,8 @@
 
 #include <sys/stat.h>
 
-#include "status.h"
+#include "status_fixture.h"
 #include "module.h"
-
-#define SELF ((pid_t)syscall(SYS_gettid))
-
-FIXTURE(status)
-{
-	int fd;
-};
-
-FIXTURE_SETUP(status)
-{
-	__u64 features = 0;
-
-	self->fd = open_device();
-	ASSERT_LE(0, self->fd);
-	ASSERT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_GET_FEATURES, (unsigned long)&features));
-	ASSERT_TRUE(features & MEMSCOPE_FEATURE_STATUS);
-	ASSERT_EQ(0, need_debugfs());
-	ASSERT_EQ(NULL, status_of(self->fd, SELF, 0));
-}
-
-FIXTURE_TEARDOWN(status)
-{
-	EXPECT_EQ(0, mark(self->fd, 0, 0));
-	EXPECT_EQ(0, mark(self->fd, MEMSCOPE_MARK_HOLD, 0));
-	EXPECT_EQ(NULL, status_of(self->fd, SELF, 0));
-	close(self->fd);
-}
 
 static char text[65536];
 

@@ -11,35 +11,10 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#include "status.h"
+#include "status_fixture.h"
 
 #define NOBODY 65534
 #define THREADS 300
-#define SELF ((pid_t)syscall(SYS_gettid))
-
-FIXTURE(status)
-{
-	int fd;
-};
-
-FIXTURE_SETUP(status)
-{
-	__u64 features = 0;
-
-	self->fd = open_device();
-	ASSERT_LE(0, self->fd);
-	ASSERT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_GET_FEATURES, (unsigned long)&features));
-	ASSERT_TRUE(features & MEMSCOPE_FEATURE_STATUS);
-	ASSERT_EQ(NULL, status_of(self->fd, SELF, 0));
-}
-
-FIXTURE_TEARDOWN(status)
-{
-	EXPECT_EQ(0, mark(self->fd, 0, 0));
-	EXPECT_EQ(0, mark(self->fd, MEMSCOPE_MARK_HOLD, 0));
-	EXPECT_EQ(NULL, status_of(self->fd, SELF, 0));
-	close(self->fd);
-}
 
 /* Rule: a hold and a mark say by whom, since when, and with what, for every set. */
 TEST_F(status, by_whom_since_when)
