@@ -71,13 +71,9 @@ impl Which {
     }
 }
 
+/// What to become.
 #[derive(Args)]
-pub(crate) struct Run {
-    #[command(flatten)]
-    pub(crate) which: Which,
-    /// Start COMMAND unmarked, with a warning, where it cannot be marked
-    #[arg(long)]
-    pub(crate) if_possible: bool,
+pub(crate) struct Program {
     /// The command with its arguments
     #[arg(
         required = true,
@@ -86,7 +82,18 @@ pub(crate) struct Run {
         value_name = "COMMAND",
         value_hint = clap::ValueHint::CommandWithArguments
     )]
-    pub(crate) command: Vec<OsString>,
+    pub(crate) words: Vec<OsString>,
+}
+
+#[derive(Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Start COMMAND unmarked, with a warning, where it cannot be marked
+    #[arg(long)]
+    pub(crate) if_possible: bool,
+    #[command(flatten)]
+    pub(crate) program: Program,
 }
 
 #[derive(Args)]
@@ -99,15 +106,8 @@ pub(crate) struct Delegate {
     /// Only for the first process that uses it
     #[arg(long)]
     pub(crate) first: bool,
-    /// The command with its arguments
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "COMMAND",
-        value_hint = clap::ValueHint::CommandWithArguments
-    )]
-    pub(crate) command: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) program: Program,
 }
 
 /// How to mark another process.
@@ -200,7 +200,7 @@ mod tests {
                 panic!()
             };
             assert_eq!(run.which.scopes(), Scopes::FS_FLUSHER);
-            assert_eq!(run.command, ["bindfs", "--fs", "-f"]);
+            assert_eq!(run.program.words, ["bindfs", "--fs", "-f"]);
         }
     }
 

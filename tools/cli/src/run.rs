@@ -10,7 +10,6 @@ use rustix::{
 };
 use std::{
     env,
-    ffi::OsString,
     os::unix::process::CommandExt,
     process::{Command, ExitCode},
 };
@@ -20,9 +19,9 @@ const NOT_RUN: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-fn command(words: &[OsString]) -> Command {
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]);
+fn command(program: &cli::Program) -> Command {
+    let mut command = Command::new(&program.words[0]);
+    command.args(&program.words[1..]);
     command
 }
 
@@ -53,7 +52,7 @@ fn pass_on(fd: OwnedFd) -> Result<(), Failure> {
 }
 
 pub(crate) fn run(args: &cli::Run) -> ExitCode {
-    let mut command = command(&args.command);
+    let mut command = command(&args.program);
     match mark_self(args.which.scopes()) {
         Ok(Passed::No) => {}
         // The command is not to take it for something else.
@@ -109,7 +108,7 @@ fn mark_self(scopes: Scopes) -> Result<Passed, Failure> {
 }
 
 pub(crate) fn delegate(args: &cli::Delegate) -> ExitCode {
-    let mut command = command(&args.command);
+    let mut command = command(&args.program);
     if let Err(e) = delegate_to(args, &mut command) {
         eprintln!("memscope: {e}");
         return NOT_RUN.into();
