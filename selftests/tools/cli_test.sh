@@ -23,6 +23,17 @@ json() {
 	"$memscope" status --json |
 		python3 -c 'import json, sys; s = json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"
 }
+# asleep CHECK COMMAND...: CHECK PID, while that runs which COMMAND has become, "sleep 600".
+asleep() {
+	local judge=$1 pid status=0
+	shift
+	"$@" sleep 600 &
+	pid=$!
+	{ wait_for 20 eval '[ "$(cat /proc/'$pid'/comm)" = sleep ]' && "$judge" $pid; } || status=1
+	kill $pid
+	wait $pid 2>/dev/null
+	return $status
+}
 has_marks() { [ "$(marks "$1")" = "$2" ]; }
 
 run_marks() { # OPTION FLAGS
@@ -57,17 +68,11 @@ check "run: 125 without the capability, and says what to do" without_capability
 check "wrong usage: 2" exits 2 "$memscope" run --io --fs -- true
 check "no arguments: 2" exits 2 "$memscope"
 
-run_is_remembered() {
-	local pid seen
-	"$memscope" run --io -- sleep 600 &
-	pid=$!
-	wait_for 20 eval '[ "$(cat /proc/'$pid'/comm)" = sleep ]' || return
-	seen=$(json "[(m['how'], m['by'], m['age_ns'] > 0, m['counters'] is None, m['scopes']) for m in s['marks'] if m['pid'] == $pid]")
-	kill $pid
-	wait $pid 2>/dev/null
-	same status "[('mark', {'comm': 'memscope', 'pid': $pid, 'uid': 0}, True, False, ['noio', 'local-throttle'])]" "$seen"
+remembered() {
+	same status "[('mark', {'comm': 'memscope', 'pid': $1, 'uid': 0}, True, False, ['noio', 'local-throttle'])]" \
+		"$(json "[(m['how'], m['by'], m['age_ns'] > 0, m['counters'] is None, m['scopes']) for m in s['marks'] if m['pid'] == $1]")"
 }
-check "run: the status has by whom, for how long, and counters" run_is_remembered
+check "run: the status has by whom, for how long, and counters" asleep remembered "$memscope" run --io --
 
 # Where another user may go.
 install -m 755 "$memscope" /tmp/memscope
@@ -88,16 +93,11 @@ delegated() {
 }
 check "delegate: who has no capability marks itself, not its children" delegated
 delegated_status() {
-	local pid seen
-	"$memscope" delegate --fs -- "${nobody[@]}" /tmp/memscope run --fs -- sleep 600 &
-	pid=$!
-	wait_for 20 eval '[ "$(cat /proc/'$pid'/comm)" = sleep ]' || return
-	seen=$(json "[(m['how'], m['scopes']) for m in s['marks'] if m['pid'] == $pid]")
-	kill $pid
-	wait $pid 2>/dev/null
-	same status "[('delegated', ['nofs', 'local-throttle'])]" "$seen"
+	same status "[('delegated', ['nofs', 'local-throttle'])]" \
+		"$(json "[(m['how'], m['scopes']) for m in s['marks'] if m['pid'] == $1]")"
 }
-check "delegate: the status says so" delegated_status
+check "delegate: the status says so" asleep delegated_status \
+	"$memscope" delegate --fs -- "${nobody[@]}" /tmp/memscope run --fs --
 check "delegate: no other scopes" exits 125 "$memscope" delegate --fs -- "${nobody[@]}" /tmp/memscope run --io -- true
 check "delegate --uid: that user" exits 0 "$memscope" delegate --uid 65534 -- "${nobody[@]}" /tmp/memscope run -- true
 check "delegate --uid: no other" exits 125 "$memscope" delegate --uid 1 -- "${nobody[@]}" /tmp/memscope run -- true
