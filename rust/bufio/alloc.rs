@@ -68,7 +68,7 @@ pub(crate) fn climb(table: &Arc<Table>, block: u64, request: Request) -> Got {
                 }
             }
             Step::Reserve => {
-                let outcome = taken(table.shared.take_reserve(), &mut got);
+                let outcome = taken(table.shared.take_reserve(&table.lock()), &mut got);
                 if outcome == Outcome::Got {
                     // Which fills it up again.
                     table.schedule(&table.shared.global.queue, 0);
@@ -167,8 +167,15 @@ pub(crate) fn refill_reserve(table: &Table) {
         let Some(owned) = evict(table) else {
             return;
         };
-        shared.give_back(owned);
+        give_back(table, owned);
     }
+}
+
+/// Puts a buffer that left the cache into the reserve if that lacks one, and frees it otherwise. Returns
+/// whether it was freed.
+pub(crate) fn give_back(table: &Table, owned: Owned) -> bool {
+    let spare = table.shared.give_back(&table.lock(), owned);
+    spare.is_some()
 }
 
 /// Evicts clean buffers so that a charge that was refused may pass. Returns the bytes.
@@ -241,16 +248,18 @@ fn evict(table: &Table) -> Option<Owned> {
     }
 }
 
-/// Evicts at least `bytes` of a client's clean buffers, as far as there are. Returns the bytes.
+/// Evicts clean buffers of a client until at least `bytes` are free, as far as there are. Returns the
+/// bytes.
 pub(crate) fn evict_bytes(table: &Table, bytes: u64) -> u64 {
     let each = table.shared.buffer_bytes();
     let mut freed = 0u64;
     while freed < bytes {
-        match evict(table) {
-            Some(owned) => table.shared.give_back(owned),
-            None => break,
+        let Some(owned) = evict(table) else {
+            break;
+        };
+        if give_back(table, owned) {
+            freed = freed.saturating_add(each);
         }
-        freed = freed.saturating_add(each);
     }
     freed
 }
@@ -262,13 +271,12 @@ pub(crate) fn try_evict(table: &Table, buffers: usize) -> Option<usize> {
         let Some(locked) = table.try_lock() else {
             return (freed > 0).then_some(freed);
         };
-        let owned = evict_locked(&locked, &mut None);
+        let Some(owned) = evict_locked(&locked, &mut None) else {
+            break;
+        };
+        let spare = table.shared.give_back(&locked, owned);
         drop(locked);
-        match owned {
-            Some(owned) => drop(owned),
-            None => break,
-        }
-        freed = freed.saturating_add(1);
+        freed = freed.saturating_add(usize::from(spare.is_some()));
     }
     Some(freed)
 }

@@ -3,6 +3,7 @@
 //! Clients: creation, destruction, accessors.
 
 use super::{
+    alloc,
     buffer::UNWANTED,
     global::Global,
     guard::Hooks,
@@ -105,8 +106,8 @@ impl Client {
         table.shared.force(table.segment_bytes() as u64);
         // From here on, dropping `client` gives back what was made so far.
         for _ in 0..table.shared.reserved {
-            let owned = super::alloc::for_reserve(table).ok_or(ENOMEM)?;
-            table.shared.give_back(owned);
+            let owned = alloc::for_reserve(table).ok_or(ENOMEM)?;
+            alloc::give_back(table, owned);
         }
         client.shrinker = Some(shrinker::Registration::new(&name, table.clone())?);
         if let Some(directory) = directory {
@@ -169,7 +170,8 @@ impl Client {
         let locked = self.table.lock();
         let owned = locked
             .find(block)
-            .and_then(|buffer| locked.kill(buffer, UNCLEAN));
+            .and_then(|buffer| locked.kill(buffer, UNCLEAN))
+            .and_then(|owned| self.shared().give_back(&locked, owned));
         drop(locked);
         drop(owned);
     }
@@ -205,7 +207,7 @@ impl Client {
                     };
                     match owned {
                         // Freeing neither sleeps nor takes a lock of ours.
-                        Some(owned) => drop(owned),
+                        Some(owned) => drop(self.shared().give_back(&locked, owned)),
                         None => locked.move_to(buffer, queue),
                     }
                 }
@@ -264,8 +266,11 @@ impl Client {
         // Who leaked a buffer may still ask for its client.
         shared.handle.store(0, Relaxed);
         self.table.quiesce();
-        while let Some(owned) = shared.take_reserve() {
-            drop(owned);
+        loop {
+            let owned = shared.take_reserve(&self.table.lock());
+            if owned.is_none() {
+                break;
+            }
         }
         let ghosts = shared.ghosts.close(&self.table);
         shared.uncharge((self.table.segment_bytes() as u64).saturating_add(ghosts));
@@ -324,7 +329,7 @@ impl shrinker::Shrink for Table {
 
     fn scan(&self, objects: usize) -> Option<usize> {
         let wanted = objects.min(self.count());
-        let freed = super::alloc::try_evict(self, wanted)?;
+        let freed = alloc::try_evict(self, wanted)?;
         self.shared.stats.add(Event::Shrunk, freed as u64);
         Some(freed)
     }
@@ -356,7 +361,8 @@ fn throw_out(table: &Table, block: u64) {
     let owned = locked
         .find(block)
         .filter(|buffer| buffer.snapshot().has(UNWANTED))
-        .and_then(|buffer| locked.kill(buffer, UNCLEAN));
+        .and_then(|buffer| locked.kill(buffer, UNCLEAN))
+        .and_then(|owned| table.shared.give_back(&locked, owned));
     drop(locked);
     drop(owned);
 }

@@ -269,7 +269,7 @@ fn insert<'t>(table: &'t Arc<Table>, mut owned: Owned, block: u64, flags: u64) -
     match inserted {
         Ok(hold) => Some(hold),
         Err(owned) => {
-            shared.give_back(owned);
+            alloc::give_back(table, owned);
             None
         }
     }

@@ -14,7 +14,7 @@ use super::{
         writeback::{ErrorLatch, OnFailure, Retries},
     },
     stats::{Event, Stats},
-    Owned, Table, CLEAN, DIRTY, MAIN, WRITING,
+    Locked, Owned, Table, CLEAN, DIRTY, MAIN, WRITING,
 };
 use crate::kapi::{
     atomic::{Atomic, Relaxed},
@@ -62,7 +62,10 @@ pub(crate) struct Shared {
     pub(crate) async_reads: Word64,
     /// Buffers that the reserve should have.
     pub(crate) reserved: usize,
+    // Its lock is taken inside the table's, so with softirqs off.
     reserve: Pin<KBox<SpinLock<KVec<Owned>>>>,
+    // Of `reserve`, to be looked at without the lock.
+    reserve_len: Atomic<usize>,
     /// The first write error that was not reported.
     pub(crate) errors: ErrorLatch<Word64>,
     /// Blocks whose data was given up.
@@ -123,6 +126,7 @@ impl Shared {
                 ),
                 GFP_KERNEL,
             )?,
+            reserve_len: Atomic::new(0),
             errors: ErrorLatch::new(Word64::new(0)),
             lost: Atomic::new(0),
             epoch: Atomic::new(0),
@@ -263,12 +267,15 @@ impl Shared {
 
     /// Returns the number of buffers in the reserve.
     pub(crate) fn reserve_len(&self) -> usize {
-        self.reserve.lock().len()
+        self.reserve_len.load(Relaxed)
     }
 
-    /// Takes a buffer from the reserve. Process context.
-    pub(crate) fn take_reserve(&self) -> Option<Owned> {
-        self.reserve.lock().pop()
+    /// Takes a buffer from the reserve.
+    pub(crate) fn take_reserve(&self, _table: &Locked<'_>) -> Option<Owned> {
+        let mut reserve = self.reserve.lock();
+        let owned = reserve.pop();
+        self.reserve_len.store(reserve.len(), Relaxed);
+        owned
     }
 
     /// Returns how many buffers the reserve lacks.
@@ -276,26 +283,22 @@ impl Shared {
         self.reserved.saturating_sub(self.reserve_len())
     }
 
-    /// Puts a buffer that is no longer needed into the reserve if that lacks one, and frees it otherwise.
-    /// Process context.
-    pub(crate) fn give_back(&self, owned: Owned) {
+    /// Puts a buffer that left the cache into the reserve if that lacks one; else returns it, to be freed.
+    pub(crate) fn give_back(&self, _table: &Locked<'_>, owned: Owned) -> Option<Owned> {
         if self.pool.emergency_pages(&owned.data().memory) != 0 {
-            drop(owned);
-            return;
+            return Some(owned);
         }
-        let spare = {
-            let mut reserve = self.reserve.lock();
-            if reserve.len() < self.reserved {
-                // Cannot fail: the capacity was allocated at creation.
-                reserve.push_within_capacity(owned).err().map(|e| e.0)
-            } else {
-                Some(owned)
-            }
-        };
-        match spare {
-            Some(owned) => drop(owned),
-            None => self.note_freed(),
+        let mut reserve = self.reserve.lock();
+        if reserve.len() >= self.reserved {
+            return Some(owned);
         }
+        owned.meta().renew();
+        // Cannot fail: the capacity was allocated at creation.
+        let spare = reserve.push_within_capacity(owned).err().map(|e| e.0);
+        self.reserve_len.store(reserve.len(), Relaxed);
+        drop(reserve);
+        self.note_freed();
+        spare
     }
 
     /// Counts buffers that are held, and that are being read.

@@ -522,7 +522,7 @@ pub(crate) fn drop_deferred(table: &Table) {
             None
         };
         if let Some(owned) = owned {
-            table.shared.give_back(owned);
+            alloc::give_back(table, owned);
         }
     }
 }

@@ -309,6 +309,41 @@ static void reserve_wait(struct bt *t)
 	bt_param_set("max_cache_size_bytes", old);
 }
 
+/* The one buffer there is, whichever way it leaves the cache, is had by the next block. */
+static void reserve_comes_back(struct bt *t)
+{
+	s64 old = bt_param_get("max_cache_size_bytes");
+	unsigned int i, good = 0, failed = 0;
+	struct bufio_client *c;
+	struct bufio_buffer *b;
+
+	if (!bt_row(t, "set", bt_param_set("max_cache_size_bytes", 1), 0))
+		return;
+	c = bt_client(t);
+	if (c) {
+		for (i = 0; i < 400; i++) {
+			/* The odd ones fail. */
+			if (i & 1)
+				gate_fail(t->gate, GATE_READ, i * BT_SPB, BT_SPB, BLK_STS_IOERR, 1);
+			if (i & 1)
+				failed += bt_err(bufio_read(c, i, &b)) == -EIO;
+			else
+				good += bt_read_is(c, i, BT_OLD) == 1;
+			gate_clear(t->gate);
+			if (i % 8 == 0)
+				bufio_forget(c, i);
+			else if (i % 8 == 2)
+				bufio_forget_buffers(c, 0, 1000);
+			else if (i % 8 == 4)
+				bufio_client_reset(c);
+		}
+		bt_row(t, "good", good, 200);
+		bt_row(t, "failed", failed, 200);
+		bufio_client_destroy(c);
+	}
+	bt_param_set("max_cache_size_bytes", old);
+}
+
 /* --- leaks --------------------------------------------------------------- */
 
 static void destroy_leak(struct bt *t)
@@ -335,6 +370,7 @@ const struct bt_case bt_clients[] = {
 	{ "block_sizes", "read and write at each size", block_sizes },
 	{ "two_clients", "two clients of one device share nothing", two_clients },
 	{ "reserve_progress", "the reserve is enough to make progress", reserve_progress },
+	{ "reserve_comes_back", "what leaves the cache fills the reserve first", reserve_comes_back },
 	{ "reserve_wait", "waits for a release when all is held", reserve_wait },
 	{ "destroy_leak", "warns and lives", destroy_leak,
 	  BT_WARNS | BT_WARNS_OURS | BT_FATAL },
