@@ -82,7 +82,7 @@ pub(crate) struct Program {
         value_name = "COMMAND",
         value_hint = clap::ValueHint::CommandWithArguments
     )]
-    pub(crate) words: Vec<OsString>,
+    pub(crate) command: Vec<OsString>,
 }
 
 #[derive(Args)]
@@ -200,7 +200,7 @@ mod tests {
                 panic!()
             };
             assert_eq!(run.which.scopes(), Scopes::FS_FLUSHER);
-            assert_eq!(run.program.words, ["bindfs", "--fs", "-f"]);
+            assert_eq!(run.program.command, ["bindfs", "--fs", "-f"]);
         }
     }
 

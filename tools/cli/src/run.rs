@@ -20,8 +20,8 @@ const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 fn command(program: &cli::Program) -> Command {
-    let mut command = Command::new(&program.words[0]);
-    command.args(&program.words[1..]);
+    let mut command = Command::new(&program.command[0]);
+    command.args(&program.command[1..]);
     command
 }
 
