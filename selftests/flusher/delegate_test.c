@@ -422,6 +422,24 @@ TEST_F(delegate, revoke)
 	EXPECT_EQ(0, revoke_file(self->fd));
 }
 
+/* Rule: who has kept no descriptor revokes by one taken from a process that has it. */
+TEST_F(delegate, revoke_without_a_descriptor)
+{
+	struct holder h;
+	int pidfd, fd = self->fd;
+
+	ASSERT_EQ(0, delegate(fd, MEMSCOPE_DELEGATE_FIRST, NOIO, 0, 0));
+	ASSERT_EQ(0, holder_start(&h, fd, NOIO));
+	close(fd);
+	pidfd = pidfd_of(h.pid);
+	self->fd = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, revoke_file(self->fd));
+	EXPECT_EQ(0, held(h.pid));
+	EXPECT_EQ(0, holder_end(&h));
+	close(pidfd);
+}
+
 /* Rule: TIED: the end of who delegated is the end of it; by close, exec and death. */
 TEST_F(delegate, tied)
 {

@@ -120,6 +120,35 @@ beside_another() {
 	same "what is passed" "2 sock:memscope /dev/null /dev/memscope" "$(sort -u <<<"$seen")"
 }
 check "delegate: beside what was passed before" beside_another
+revoked() {
+	wait_for 20 has_marks "$1" "$IO" && "$memscope" revoke "$1" && wait_for 20 has_marks "$1" "$NONE" &&
+		exits 0 "$memscope" revoke "$1"
+}
+check "revoke: what it has marked ends; again is no error" asleep revoked \
+	"$memscope" delegate --io --first -- "${nobody[@]}" /tmp/memscope run --io --
+revoked_before() {
+	local pid status=0
+	mkfifo /tmp/go
+	# Marks itself when it is told to.
+	"$memscope" delegate --io -- "${nobody[@]}" bash -c 'read -r <"$1"; exec /tmp/memscope run --io -- true' \
+		bash /tmp/go 2>/tmp/error &
+	pid=$!
+	exec {go}<>/tmp/go
+	wait_for 20 "$memscope" revoke $pid
+	echo >&$go
+	wait $pid || status=$?
+	exec {go}>&-
+	rm /tmp/go
+	same status 125 $status && grep -q "Key has been revoked" /tmp/error
+}
+check "revoke: then it can mark itself no more" revoked_before
+not_delegated() { exits 1 "$memscope" revoke $$ && [[ $out == *"nothing open"* ]]; }
+check "revoke: 1 where nothing was delegated" not_delegated
+without_right() { exits 1 "${nobody[@]}" /tmp/memscope revoke "$1" && [[ $out == *"denied"* ]]; }
+check "revoke: 1 without the right to take the descriptor" asleep without_right "$memscope" delegate --
+own_user() { wait_for 20 has_marks "$1" "$IO" && exits 1 "${nobody[@]}" /tmp/memscope revoke "$1" && has_marks "$1" "$IO"; }
+check "revoke: 1 for who has it and no capability" asleep own_user \
+	"$memscope" delegate -- "${nobody[@]}" /tmp/memscope run --
 check "delegate: the exit status is the command's" exits 7 "$memscope" delegate -- sh -c 'exit 7'
 check "delegate: 127 where there is no such command" exits 127 "$memscope" delegate -- /no/such/command
 

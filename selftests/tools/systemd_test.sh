@@ -138,6 +138,13 @@ check "delegated through the descriptor store: a daemon in C without capabilitie
 check "the same under memscope run: one that knows nothing of it" given given-run
 again() { quietly ctl restart given-c && given given-c; }
 check "and again after a restart" again
+# systemd has a descriptor of it too.
+revoke_given() {
+	local pid
+	pid=$(main_pid given-c)
+	"$memscope" revoke "$pid" && wait_for 20 eval '[ "$(marks '"$pid"')" = '"$NONE"' ]' && again
+}
+check "revoked by the daemon's process; given anew with the next start" revoke_given
 nobody_left() {
 	# shellcheck disable=SC2086 # words
 	quietly ctl stop plain user open-c open-rs given-c given-run && same status "nobody is marked" "$("$memscope" status $served)"

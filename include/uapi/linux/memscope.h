@@ -564,8 +564,9 @@ struct memscope_delegate {
 /**
  * MEMSCOPE_IOC_REVOKE - end a delegation
  *
- * The argument must be 0. By any descriptor of the delegated file, which who
- * delegates it keeps one of. What was marked, suspended and registered through
+ * The argument must be 0. By any descriptor of the delegated file: one that who
+ * delegates it has kept, or one that pidfd_getfd(2) takes from a process that has
+ * it. What was marked, suspended and registered through
  * the file ends, as if it was closed; sleeping threads are interrupted as their
  * MARK said. On return none of it is in force on the calling thread, and it ends
  * on the others when they next return to user mode; a CALL that is under way ends

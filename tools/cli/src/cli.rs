@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Become COMMAND with a descriptor by which it can mark itself, without the capability
     Delegate(Delegate),
+    /// Take back what was delegated to a running process
+    Revoke(Revoke),
     /// Mark every thread of a running process, in place of the marks that it has
     Mark(Mark),
     /// Take every mark of a running process away
@@ -108,6 +110,13 @@ pub(crate) struct Delegate {
     pub(crate) first: bool,
     #[command(flatten)]
     pub(crate) program: Program,
+}
+
+#[derive(Args)]
+pub(crate) struct Revoke {
+    /// A process that has the descriptor open
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) pid: i32,
 }
 
 /// How to mark another process.

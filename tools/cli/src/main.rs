@@ -6,6 +6,7 @@ mod cli;
 mod doctor;
 mod marks;
 mod procfs;
+mod revoke;
 mod run;
 mod status;
 mod table;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => return run::run(&args),
         Command::Delegate(args) => return run::delegate(&args),
+        Command::Revoke(args) => revoke::revoke(args.pid),
         Command::Mark(args) => marks::mark(&args.other, args.which.scopes()),
         Command::Clear(args) => marks::mark(&args.other, memscope::Scopes::empty()),
         Command::Status(args) => status::status(&args),

@@ -5,21 +5,26 @@
 use crate::{cli::Other, Failure, SOME_REMAIN};
 use memscope::{Device, Mark, Scopes};
 use rustix::{
-    fd::AsFd,
+    fd::{AsFd, OwnedFd},
     io::Errno,
     process::{pidfd_open, Pid, PidfdFlags},
 };
 use std::{process::ExitCode, time::Duration};
 
-pub(crate) fn mark(other: &Other, scopes: Scopes) -> Result<ExitCode, Failure> {
-    let pid = Pid::from_raw(other.pid).ok_or("0 is no process")?;
-    // From here on it is this process, and no other that gets its number.
+/// From here on it is this process, and no other that gets its number.
+pub(crate) fn open_process(number: i32) -> Result<OwnedFd, Failure> {
+    let pid = Pid::from_raw(number).ok_or("0 is no process")?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| match e {
-        Errno::SRCH => format!("there is no process {}", other.pid),
+        Errno::SRCH => format!("there is no process {number}"),
         // Linux says so of a thread that is not its process's first.
-        Errno::INVAL | Errno::NOENT => format!("{} is a thread of another process", other.pid),
-        e => format!("process {}: {e}", other.pid),
+        Errno::INVAL | Errno::NOENT => format!("{number} is a thread of another process"),
+        e => format!("process {number}: {e}"),
     })?;
+    Ok(pidfd)
+}
+
+pub(crate) fn mark(other: &Other, scopes: Scopes) -> Result<ExitCode, Failure> {
+    let pidfd = open_process(other.pid)?;
     let mut mark = if other.thread {
         Mark::other_thread(pidfd.as_fd(), scopes)
     } else {

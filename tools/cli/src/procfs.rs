@@ -3,7 +3,7 @@
 //! What `/proc` tells about threads.
 
 use memscope::Scopes;
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 /// A thread, as its `stat` file shows it.
 pub(crate) struct Thread {
@@ -71,6 +71,25 @@ pub(crate) fn open_devices(pid: u32) -> Vec<String> {
                 .map(ToOwned::to_owned)
         })
         .collect()
+}
+
+/// Which descriptors of a process are of files of the device that were delegated.
+pub(crate) fn delegated_files(pid: i32) -> io::Result<Vec<i32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
+        let entry = entry?;
+        // One that is closed meanwhile is none.
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        if text.lines().any(|l| l.starts_with("memscope-delegated:")) {
+            found.extend(
+                entry
+                    .file_name()
+                    .to_str()
+                    .and_then(|n| n.parse::<i32>().ok()),
+            );
+        }
+    }
+    Ok(found)
 }
 
 /// The name of the program that a process runs, without its folder.
