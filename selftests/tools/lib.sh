@@ -48,6 +48,12 @@ marks() {
 # include/linux/sched.h: PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE, and with NOFS.
 IO=0x180000 FS=0x140000 NONE=0x0
 
+# What the command's own help lists: its commands, and the long options of one.
+commands() { "$memscope" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\).*/\1/p' | grep -vx help; }
+options() { # COMMAND
+	"$memscope" "$1" --help | sed -nE 's/^ +(-[a-zA-Z], )?(--[a-z-]+).*/\2/p'
+}
+
 # wait_for SECONDS COMMAND...: until it succeeds; five times as long where the machine is busy.
 wait_for() {
 	local end=$((SECONDS + 5 * $1))

@@ -17,7 +17,7 @@ for page in memscope.1 memscope.4 ioctl_memscope.2; do
 	check "$page is formatted" clean
 done
 page=$(text memscope.1)
-commands=$("$memscope" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\).*/\1/p' | grep -v help)
+commands=$(commands)
 all_commands() {
 	local c missing=
 	for c in $commands; do grep -qE "^ +$c( |\$)" <<<"$page" || missing+=" $c"; done
@@ -27,7 +27,7 @@ check "memscope(1) has every command" all_commands
 all_options() {
 	local c o missing=
 	for c in $commands; do
-		for o in $("$memscope" "$c" --help | grep -oE '^ +(-[a-zA-Z], )?--[a-z-]+|^ +-[a-z], --[a-z-]+' | grep -oE -- '--[a-z-]+'); do
+		for o in $(options "$c"); do
 			# Two have a short name in the page.
 			case $o in --delay) o=-d ;; --iterations) o=-n ;; esac
 			grep -qE -- "(^|[^a-z-])$o([^a-z-]|\$)" <<<"$page" || missing+=" $c:$o"
