@@ -12,6 +12,7 @@
 //! - [`lookup`]: get, read, new, prefetch, release.
 //! - [`alloc`]: the allocation ladder and eviction.
 //! - [`writeback`]: dirty marks, merged writes, flushes, the client's work.
+//! - [`sweep`]: what follows the end of a write.
 //! - [`ghosts`]: the blocks that were evicted not long ago.
 //! - [`global`]: what all clients share: the limit and the list of clients.
 //!
@@ -19,7 +20,7 @@
 //!
 //! Each buffer is in one queue of its table: [`CLEAN`], [`MAIN`], [`DIRTY`] (oldest mark first) or [`WRITING`]
 //! (oldest write first). The end of a write may come in an interrupt and moves nothing; whoever next
-//! needs the queues right calls [`writeback::sweep`].
+//! needs the queues right calls [`sweep::sweep`].
 //!
 //! # Lock order
 //!
@@ -43,6 +44,7 @@ pub(crate) mod shared;
 #[allow(dead_code)]
 pub(crate) mod policy;
 pub(crate) mod stats;
+pub(crate) mod sweep;
 pub(crate) mod writeback;
 
 pub(crate) use buffer::{Bufio, Entry, Hold, Locked, Owned, Table};

@@ -11,7 +11,7 @@ use super::{
         limits::Refused,
     },
     stats::Event,
-    writeback, Entry, Locked, Owned, Table, CLEAN, MAIN,
+    sweep, writeback, Entry, Locked, Owned, Table, CLEAN, MAIN,
 };
 use crate::{
     kapi::{
@@ -220,7 +220,7 @@ impl<'l> Queues for Hand<'l, '_> {
 
 /// Takes the next clean buffer to go.
 fn evict_locked(locked: &Locked<'_>, search: &mut Option<Search>) -> Option<Owned> {
-    writeback::sweep(locked);
+    sweep::sweep(locked);
     let mut hand = Hand(locked);
     let search = search.get_or_insert_with(|| Search::new(&hand));
     let evicted = search.run(&mut hand, LOCK_STEPS)?;

@@ -19,7 +19,7 @@ use crate::kapi::{
     block_mem::Memory,
     rcu_table::{
         self,
-        hold::{Change, Released, DIRTY, EMERGENCY, READ_ERROR, WRITE_ERROR},
+        hold::{Change, DIRTY, EMERGENCY, READ_ERROR, UNCLEAN, WRITE_ERROR},
         Found, Kind,
     },
     wait::Word64,
@@ -144,97 +144,84 @@ impl Transfer for Bufio {
     }
 }
 
+// All ends of a transfer come together with its hold: who sees the end may forget the block.
+
 fn read_done(hold: Hold<'_>, status: Result, alone: bool) {
-    let Err(error) = status else {
-        let shared = hold.shared();
-        // With the hold: who sees the end may forget the block.
-        if hold.finish(Change::READ_DONE).is_some() {
-            shared.note_freed();
+    let (table, block) = (hold.table(), hold.key());
+    let change = match status {
+        Ok(()) => Change::READ_DONE,
+        Err(error) => {
+            let errno = if alone { error.to_errno() } else { 0 };
+            // No error number is beyond 4095.
+            hold.meta().read_error.store(errno as i16, Relaxed);
+            table.shared.stats.inc(Event::ReadError);
+            Change::READ_FAILED
         }
-        return;
     };
-    let errno = if alone { error.to_errno() } else { 0 };
-    // No error number is beyond 4095.
-    hold.meta().read_error.store(errno as i16, Relaxed);
-    hold.shared().stats.inc(Event::ReadError);
-    if hold.change(Change::READ_FAILED) == Ok(true) {
-        hold.wake();
+    if let Some(now) = hold.finish(change) {
+        table.shared.note_freed();
+        // A holder would throw it out.
+        if now.has(UNWANTED) {
+            discard_unheld(table, block);
+        }
     }
-    discard_later(hold);
 }
 
 fn write_done(hold: Hold<'_>, status: Result, alone: bool) {
-    let shared = hold.shared();
+    let table = hold.table();
+    let shared = &table.shared;
     let meta = hold.meta();
     let range = meta.writing.take();
-    let mut drop_data = false;
-    let Err(error) = status else {
-        meta.failures.store(0, Relaxed);
-        let table = hold.table();
-        let block = hold.key();
-        // As in `read_done`.
-        if let Some(now) = hold.finish(Change::WRITE_DONE) {
-            shared.note_freed();
-            if now.has(EMERGENCY) {
-                discard_unheld(table, block);
+    let change = match status {
+        Ok(()) => {
+            meta.failures.store(0, Relaxed);
+            Change::WRITE_DONE
+        }
+        Err(error) if alone => {
+            shared.stats.inc(Event::WriteError);
+            shared.errors.record(error.to_errno().unsigned_abs());
+            let mut failures = meta.failures();
+            let after = failures.count(&shared.retries);
+            meta.failures.store(failures.to_count() as i16, Relaxed);
+            match after {
+                AfterFailure::Again { ticks } => {
+                    let again = writeback::now().saturating_add(ticks);
+                    meta.dirty_since.store(again, Relaxed);
+                    Change::WRITE_FAILED
+                }
+                AfterFailure::Keep => Change::WRITE_FAILED,
+                AfterFailure::Drop => {
+                    shared.lost.fetch_add(1, Relaxed);
+                    Change::WRITE_DROPPED
+                }
             }
         }
-        return;
-    };
-    let change = if alone {
-        shared.stats.inc(Event::WriteError);
-        shared.errors.record(error.to_errno().unsigned_abs());
-        let mut failures = meta.failures();
-        let after = failures.count(&shared.retries);
-        meta.failures.store(failures.to_count() as i16, Relaxed);
-        match after {
-            AfterFailure::Again { ticks } => {
-                let again = writeback::now().saturating_add(ticks);
-                meta.dirty_since.store(again, Relaxed);
-                Change::WRITE_FAILED
-            }
-            AfterFailure::Keep => Change::WRITE_FAILED,
-            AfterFailure::Drop => {
-                shared.lost.fetch_add(1, Relaxed);
-                drop_data = true;
-                Change::WRITE_DROPPED
-            }
-        }
-    } else {
         // Whose error it is is not known: each block is written again by itself.
-        shared.stats.inc(Event::WriteSplit);
-        Change::WRITE_FAILED
-    };
-    if let (Change { set, .. }, Some(range)) = (change, range) {
-        // Back before the flag, so that whoever sees it finds the range.
-        if set & DIRTY != 0 {
-            meta.dirty.mark(range);
+        Err(_) => {
+            shared.stats.inc(Event::WriteSplit);
+            Change::WRITE_FAILED
         }
+    };
+    if let (true, Some(range)) = (change.set & DIRTY != 0, range) {
+        // Back before the flag, so that whoever sees it finds the range.
+        meta.dirty.mark(range);
     }
-    if hold.change(change) == Ok(true) {
-        hold.wake();
+    let unheld = hold.finish(change);
+    let mut work = status.is_err();
+    if let Some(now) = unheld {
+        if now.has(UNWANTED) && !now.has(UNCLEAN) {
+            // Relaxed: queueing the work orders it.
+            shared.unwanted.store(true, Relaxed);
+            work = true;
+        }
+        shared.note_freed();
     }
-    if drop_data {
-        discard_later(hold);
-    } else {
-        let table = hold.table();
-        drop(hold);
-        table.schedule_now(&table.shared.global.queue);
-    }
-}
-
-/// Ends the hold of a transfer that failed for good. The last holder throws the buffer out; if that is
-/// this one, the client's work does it: here may be an interrupt.
-fn discard_later(hold: Hold<'_>) {
-    let table = hold.table();
-    let block = hold.key();
-    if let Released::Last { .. } = hold.release() {
-        table.shared.note_freed();
-        discard_unheld(table, block);
+    if work {
+        table.schedule_now(&shared.global.queue);
     }
 }
 
-/// Makes the client's work throw a buffer out.
+/// Makes the client's work throw out a buffer whose read has ended, which may be in any queue.
 #[cold]
 fn discard_unheld(table: &Table, block: u64) {
     // Not found if somebody else threw it out meanwhile.

@@ -10,7 +10,7 @@ use super::{
     policy::{limits, writeback::OnFailure},
     shared::Shared,
     stats::{self, Event},
-    writeback, Hold, Table, CLEAN, DIRTY, MAIN, WRITING,
+    sweep, writeback, Hold, Table, CLEAN, DIRTY, MAIN, WRITING,
 };
 use crate::kapi::{
     atomic::{Atomic, Relaxed},
@@ -188,7 +188,7 @@ impl Client {
 
     /// Drops clean buffers that nobody holds and whose block is `wanted`.
     fn drop_where(&self, wanted: impl Fn(u64) -> bool) {
-        writeback::sweep_all(&self.table);
+        sweep::sweep_all(&self.table);
         for queue in [CLEAN, MAIN] {
             // Each buffer is looked at once and put behind; new ones are behind as well.
             let mut left = self.table.queue_len(queue);

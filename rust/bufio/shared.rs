@@ -70,6 +70,9 @@ pub(crate) struct Shared {
     pub(crate) errors: ErrorLatch<Word64>,
     /// Blocks whose data was given up.
     pub(crate) lost: Atomic<u64>,
+    /// Whether a write has ended since [`sweep_unwanted`](super::sweep::sweep_unwanted) with a buffer that
+    /// must not stay.
+    pub(crate) unwanted: Atomic<bool>,
     /// Counts flushes: tells what was dirty before one.
     pub(crate) epoch: Atomic<u32>,
     /// Counts writes. Under the table's lock.
@@ -129,6 +132,7 @@ impl Shared {
             reserve_len: Atomic::new(0),
             errors: ErrorLatch::new(Word64::new(0)),
             lost: Atomic::new(0),
+            unwanted: Atomic::new(false),
             epoch: Atomic::new(0),
             writes: Atomic::new(0),
             created: wait::jiffies(),

@@ -4,6 +4,7 @@
 
 use super::{
     alloc,
+    buffer::UNWANTED,
     client::{self, LOCK_STEPS},
     guard::Outgoing,
     policy::{
@@ -13,6 +14,7 @@ use super::{
     },
     shared::Shared,
     stats::Event,
+    sweep::{sweep, sweep_all, sweep_unwanted},
     Bufio, Entry, Hold, Locked, Table, CLEAN, DIRTY, MAIN, WRITING,
 };
 use crate::kapi::{
@@ -20,7 +22,7 @@ use crate::kapi::{
     block_mem::Source,
     params,
     rcu_table::{
-        hold::{self, Change, READ_ERROR, UNCLEAN, WRITE_ERROR},
+        hold::{self, Change, UNCLEAN, WRITE_ERROR},
         Batch,
     },
     wait,
@@ -89,85 +91,6 @@ fn became_dirty(table: &Table, buffer: &Entry) {
         table.schedule_now(&shared.global.queue);
     } else if max_age() != 0 {
         table.schedule(&shared.global.queue, max_age() as usize);
-    }
-}
-
-/// Moves buffers whose write has ended out of the queue of writes, looking at some of the oldest.
-///
-/// The others keep their order, which who waits for all writes up to some number relies on. Returns
-/// whether one of them was made dirty again meanwhile.
-pub(crate) fn sweep(locked: &Locked<'_>) -> bool {
-    sweep_from(locked, locked.first(WRITING), u64::MAX).again
-}
-
-/// What [`sweep_from`] did.
-struct Swept<'l> {
-    /// Whether a buffer was made dirty again during its write.
-    again: bool,
-    /// Where to go on.
-    next: Option<&'l Entry>,
-}
-
-/// As [`sweep`], from a buffer of the queue on, up to the write with the number `last`.
-fn sweep_from<'l>(locked: &'l Locked<'_>, mut next: Option<&'l Entry>, last: u64) -> Swept<'l> {
-    let mut again = false;
-    for _ in 0..LOCK_STEPS {
-        next = next.filter(|buffer| buffer.meta().write_number.load(Relaxed) <= last);
-        let Some(buffer) = next else {
-            break;
-        };
-        next = locked.after(buffer);
-        let now = buffer.snapshot();
-        if now.has(hold::WRITING) {
-            continue;
-        }
-        let to = if now.has(hold::DIRTY) {
-            again = true;
-            DIRTY
-        } else if now.has(hold::REFERENCED) {
-            MAIN
-        } else {
-            CLEAN
-        };
-        locked.move_to(buffer, to);
-    }
-    Swept { again, next }
-}
-
-/// As [`sweep`], but looks at all writes that began before the call.
-///
-/// The lock is dropped after some of them, and a hold keeps the place. A buffer that lost its place
-/// meanwhile left the queue, so to begin anew comes to an end: the writes that are looked at get fewer.
-pub(crate) fn sweep_all(table: &Table) {
-    let last = {
-        let _locked = table.lock();
-        table.shared.writes.load(Relaxed)
-    };
-    let mut place: Option<(Hold<'_>, u64)> = None;
-    loop {
-        let next = {
-            let locked = table.lock();
-            let kept = place.as_ref().filter(|(hold, number)| {
-                locked.queue_of(hold) == Some(WRITING)
-                    && hold.meta().write_number.load(Relaxed) == *number
-            });
-            let from = match kept {
-                Some((hold, _)) => Some(&**hold),
-                None => locked.first(WRITING),
-            };
-            // One with more holds than fit ends this early.
-            sweep_from(&locked, from, last)
-                .next
-                .and_then(|next| Some((locked.hold(next)?, next.meta().write_number.load(Relaxed))))
-        };
-        let ended = next.is_none();
-        // Not under the lock: the last hold of a buffer that must not stay takes it.
-        if let Some((hold, _)) = core::mem::replace(&mut place, next) {
-            client::release(hold);
-        }
-        if ended {
-            return;
-        }
     }
 }
 
@@ -492,10 +415,8 @@ pub(crate) fn write_and_wait(table: &Table) -> Result {
     }
     match shared.errors.take() {
         Some(errno) => {
-            // What was dropped is gone when the error is reported: an end of I/O may have woken this
-            // and not yet put its buffer aside, or the client's work have it in hand.
-            table.settle();
-            drop_deferred(table);
+            // What was dropped is gone when the error is reported.
+            sweep_all(table);
             Err(Error::from_errno(
                 i32::try_from(errno).map_or(-5, |errno| errno.wrapping_neg()),
             ))
@@ -514,8 +435,7 @@ pub(crate) fn flush(table: &Table) -> Result {
 /// Throws out buffers that an end of I/O left for this.
 pub(crate) fn drop_deferred(table: &Table) {
     for hold in table.take_deferred() {
-        let unwanted = hold.snapshot().has(READ_ERROR | WRITE_ERROR);
-        let owned = if unwanted {
+        let owned = if hold.snapshot().has(UNWANTED) {
             table.lock().kill_held(hold, UNCLEAN)
         } else {
             drop(hold);
@@ -552,6 +472,7 @@ pub(crate) fn drop_unwritten(table: &Table) {
 pub(crate) fn work(table: &Table) {
     let shared = &table.shared;
     drop_deferred(table);
+    sweep_unwanted(table);
     alloc::refill_reserve(table);
     let oldest = {
         let locked = table.lock();

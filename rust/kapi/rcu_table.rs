@@ -291,16 +291,6 @@ impl<K: Kind> Table<K> {
         unsafe { bindings::synchronize_rcu() };
         self.cancel();
     }
-
-    /// Waits for the ends of transfers that have begun to end, and for work that is scheduled or runs. May
-    /// sleep; not from the work.
-    pub(crate) fn settle(&self) {
-        // As in `quiesce`.
-        // SAFETY: May sleep, by the contract.
-        unsafe { bindings::synchronize_rcu() };
-        // SAFETY: Initialised with the table, which is not freed while it is borrowed.
-        unsafe { bindings::flush_delayed_work(self.work.get()) };
-    }
 }
 
 #[pinned_drop]

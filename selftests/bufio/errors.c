@@ -380,6 +380,34 @@ out:
 	bufio_client_destroy(c);
 }
 
+/* Whose write has failed for good goes like any other, from the moment that the write has ended. */
+static void write_error_forget(struct bt *t)
+{
+	enum { ROUNDS = 200 };
+	struct bufio_client *c = writer(t, DROP_FAILED);
+	unsigned int i, gone = 0, old = 0, reported = 0;
+
+	if (!c)
+		return;
+	/* Then each write is of one block. */
+	bt_row(t, "flush", bufio_write_dirty(c), 0);
+	for (i = 0; i < ROUNDS; i++) {
+		bt_write(c, 4 + i, BT_NEW);
+		fail_block(t, GATE_WRITE, 4 + i, BLK_STS_IOERR, 1);
+		bufio_write_dirty_async(c);
+		gate_idle(t->gate, BT_SOON_MS);
+		bufio_forget(c, 4 + i);
+		gone += bt_cached(c, 4 + i) == 0;
+		gate_clear(t->gate);
+		old += bt_read_is(c, 4 + i, BT_OLD) == 1;
+		reported += bufio_write_dirty(c) == -EIO;
+	}
+	bt_row(t, "gone", gone, ROUNDS);
+	bt_row(t, "old", old, ROUNDS);
+	bt_row(t, "reported", reported, ROUNDS);
+	bufio_client_destroy(c);
+}
+
 /* --- reset and destroy --------------------------------------------------- */
 
 static void write_error_reset(struct bt *t)
@@ -490,6 +518,7 @@ const struct bt_case bt_errors[] = {
 	{ "flush_error", "the flush's error is returned", flush_error },
 	{ "write_error_healed", "a good write follows", write_error_healed },
 	{ "write_error_held", "a failed buffer that is held", write_error_held },
+	{ "write_error_forget", "a failed buffer is forgotten", write_error_forget },
 	{ "write_error_reset", "reset keeps the error pending", write_error_reset },
 	{ "write_error_destroy", "W10: destroy loses the error silently",
 	  write_error_destroy },

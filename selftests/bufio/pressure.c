@@ -450,13 +450,24 @@ static void emergency_pages(struct bt *t)
 		for (k = 0; k < 4; k++) {
 			struct bufio_buffer *b;
 
-			if (bt_err(bufio_read(c, round * 4 + k, &b)))
+			if (bt_err(bufio_read(c, round * 4 + k, &b))) {
 				bt_fail(t, "read");
-			else
-				bufio_release(b);
+				continue;
+			}
+			/* A few stay until they are written. */
+			if (!(round % 10) && !k)
+				bufio_mark_dirty(b);
+			bufio_release(b);
 		}
+		/* What is read ahead is not released by anybody. */
+		if (!(round % 10))
+			bufio_prefetch(c, 1000 + round, 1);
 	}
 	hog_exit();
+	bt_row_ours(t, "write", bufio_write_dirty(c), 0);
+	/* The client's work throws out what was not released. */
+	for (k = 0; k < BT_SOON_MS / 100 && stat_of(t, "emergency_pages"); k++)
+		msleep(100);
 	bt_fig(t, "pages_seen", stat_of(t, "emergency_pages_seen"));
 	bt_row_ours(t, "seen", stat_of(t, "emergency_pages_seen") > 0, 1);
 	bt_row_ours(t, "left_in_cache", stat_of(t, "emergency_pages"), 0);
@@ -476,7 +487,7 @@ static void pressure_memcg(struct bt *t)
 const struct bt_case bt_pressure[] = {
 	{ "pressure_global", "no direct reclaim with a lock held", pressure_global,
 	  BT_RAW | BT_PARAMS },
-	{ "emergency_pages", "pages of the reserves go back at release", emergency_pages,
+	{ "emergency_pages", "pages of the reserves go back at release, or when written", emergency_pages,
 	  BT_RAW | BT_PARAMS | BT_INLINE },
 	{ "pressure_memcg", "the same from a task of a full cgroup", pressure_memcg,
 	  BT_RAW | BT_PARAMS | BT_INLINE },

@@ -72,6 +72,11 @@ impl<'t, K: Kind> Locked<'t, K> {
         unsafe { link.as_ref() }
     }
 
+    /// Returns what belongs to the table.
+    pub(crate) fn shared(&self) -> &'t K::Shared {
+        &self.table.shared
+    }
+
     /// Returns the object with `key`.
     pub(crate) fn find(&self, key: u64) -> Option<&Entry<K>> {
         let buckets = self.table.buckets.load(Relaxed);

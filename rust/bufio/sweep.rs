@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Buffers whose write has ended: out of the queue of writes, and out of the cache if they must not stay.
+
+use super::{
+    buffer::UNWANTED,
+    client::{self, LOCK_STEPS},
+    Entry, Hold, Locked, Table, CLEAN, DIRTY, MAIN, WRITING,
+};
+use crate::kapi::rcu_table::hold::{self, UNCLEAN};
+use kernel::sync::atomic::Relaxed;
+
+/// Moves buffers whose write has ended out of the queue of writes, looking at some of the oldest.
+///
+/// The others keep their order, which who waits for all writes up to some number relies on. Returns
+/// whether one of them was made dirty again meanwhile.
+pub(crate) fn sweep(locked: &Locked<'_>) -> bool {
+    sweep_from(locked, locked.first(WRITING), u64::MAX).again
+}
+
+/// What [`sweep_from`] did.
+struct Swept<'l> {
+    /// Whether a buffer was made dirty again during its write.
+    again: bool,
+    /// Where to go on.
+    next: Option<&'l Entry>,
+}
+
+/// As [`sweep`], from a buffer of the queue on, up to the write with the number `last`.
+fn sweep_from<'l>(locked: &'l Locked<'_>, mut next: Option<&'l Entry>, last: u64) -> Swept<'l> {
+    let mut again = false;
+    for _ in 0..LOCK_STEPS {
+        next = next.filter(|buffer| buffer.meta().write_number.load(Relaxed) <= last);
+        let Some(buffer) = next else {
+            break;
+        };
+        next = locked.after(buffer);
+        let now = buffer.snapshot();
+        if now.has(hold::WRITING) {
+            continue;
+        }
+        if now.has(UNWANTED) {
+            // Who holds it throws it out.
+            if let Some(owned) = locked.kill(buffer, UNCLEAN) {
+                // Freeing neither sleeps nor takes a lock of ours.
+                drop(locked.shared().give_back(locked, owned));
+                continue;
+            }
+        }
+        let to = if now.has(hold::DIRTY) {
+            again = true;
+            DIRTY
+        } else if now.has(hold::REFERENCED) {
+            MAIN
+        } else {
+            CLEAN
+        };
+        locked.move_to(buffer, to);
+    }
+    Swept { again, next }
+}
+
+/// As [`sweep`], but looks at all writes that began before the call.
+///
+/// The lock is dropped after some of them, and a hold keeps the place. A buffer that lost its place
+/// meanwhile left the queue, so to begin anew comes to an end: the writes that are looked at get fewer.
+pub(crate) fn sweep_all(table: &Table) {
+    let last = {
+        let _locked = table.lock();
+        table.shared.writes.load(Relaxed)
+    };
+    let mut place: Option<(Hold<'_>, u64)> = None;
+    loop {
+        let next = {
+            let locked = table.lock();
+            let kept = place.as_ref().filter(|(hold, number)| {
+                locked.queue_of(hold) == Some(WRITING)
+                    && hold.meta().write_number.load(Relaxed) == *number
+            });
+            let from = match kept {
+                Some((hold, _)) => Some(&**hold),
+                None => locked.first(WRITING),
+            };
+            // One with more holds than fit ends this early.
+            sweep_from(&locked, from, last)
+                .next
+                .and_then(|next| Some((locked.hold(next)?, next.meta().write_number.load(Relaxed))))
+        };
+        let ended = next.is_none();
+        // Not under the lock: the last hold of a buffer that must not stay takes it.
+        if let Some((hold, _)) = core::mem::replace(&mut place, next) {
+            client::release(hold);
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
+/// As [`sweep_all`], if a write has ended with a buffer that must not stay. For the client's work.
+pub(crate) fn sweep_unwanted(table: &Table) {
+    // Relaxed: who sets it queues the client's work after that.
+    if table.shared.unwanted.xchg(false, Relaxed) {
+        sweep_all(table);
+    }
+}
