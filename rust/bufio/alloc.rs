@@ -231,16 +231,28 @@ fn evict_locked(locked: &Locked<'_>, search: &mut Option<Search>) -> Option<Owne
     Some(owned)
 }
 
-/// Takes over a clean buffer of this client.
+/// Takes over a clean buffer of this client, wherever it is.
 fn evict(table: &Table) -> Option<Owned> {
+    loop {
+        if let Some(owned) = evict_swept(table) {
+            table.shared.stats.inc(Event::Evict);
+            owned.meta().renew();
+            return Some(owned);
+        }
+        if !sweep::sweep_behind(table) {
+            return None;
+        }
+    }
+}
+
+/// As [`evict`], but not of those behind many writes in flight.
+fn evict_swept(table: &Table) -> Option<Owned> {
     // The lock is dropped after some visits, so that others get it.
     let mut search = None;
     loop {
         let owned = evict_locked(&table.lock(), &mut search);
-        if let Some(owned) = owned {
-            table.shared.stats.inc(Event::Evict);
-            owned.meta().renew();
-            return Some(owned);
+        if owned.is_some() {
+            return owned;
         }
         if search.is_none_or(|search| search.is_over()) {
             return None;
@@ -272,6 +284,9 @@ pub(crate) fn try_evict(table: &Table, buffers: usize) -> Option<usize> {
             return (freed > 0).then_some(freed);
         };
         let Some(owned) = evict_locked(&locked, &mut None) else {
+            if table.shared.unswept(table) != 0 {
+                sweep::want_sweep(table);
+            }
             break;
         };
         let spare = table.shared.give_back(&locked, owned);
@@ -281,10 +296,9 @@ pub(crate) fn try_evict(table: &Table, buffers: usize) -> Option<usize> {
     Some(freed)
 }
 
-/// Writes dirty buffers of this client, and takes one over when one is clean. Sleeps for one write.
+/// Writes dirty buffers of this client, and takes one over if one is clean by then.
 fn evict_dirty(table: &Table) -> Option<Owned> {
     writeback::write_some(table, WRITE_BATCH);
-    writeback::wait_one(table);
     evict(table)
 }
 

@@ -11,7 +11,7 @@ use super::{
     },
     shared::Shared,
     stats::Event,
-    writeback,
+    sweep, writeback,
 };
 use crate::kapi::{
     atomic::{Atomic, Relaxed},
@@ -206,17 +206,16 @@ fn write_done(hold: Hold<'_>, status: Result, alone: bool) {
         // Back before the flag, so that whoever sees it finds the range.
         meta.dirty.mark(range);
     }
+    // Before the end: one that is seen has been counted.
+    shared.writes_ended.fetch_add(1, Relaxed);
     let unheld = hold.finish(change);
-    let mut work = status.is_err();
     if let Some(now) = unheld {
         if now.has(UNWANTED) && !now.has(UNCLEAN) {
-            // Relaxed: queueing the work orders it.
-            shared.unwanted.store(true, Relaxed);
-            work = true;
+            sweep::want_sweep(table);
         }
         shared.note_freed();
     }
-    if work {
+    if status.is_err() {
         table.schedule_now(&shared.global.queue);
     }
 }

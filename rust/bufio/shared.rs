@@ -70,13 +70,14 @@ pub(crate) struct Shared {
     pub(crate) errors: ErrorLatch<Word64>,
     /// Blocks whose data was given up.
     pub(crate) lost: Atomic<u64>,
-    /// Whether a write has ended since [`sweep_unwanted`](super::sweep::sweep_unwanted) with a buffer that
-    /// must not stay.
-    pub(crate) unwanted: Atomic<bool>,
+    /// Whether the client's work is to look through the queue of writes.
+    pub(crate) sweep_wanted: Atomic<bool>,
     /// Counts flushes: tells what was dirty before one.
     pub(crate) epoch: Atomic<u32>,
     /// Counts writes. Under the table's lock.
     pub(crate) writes: Atomic<u64>,
+    /// Counts those that have ended, or are about to.
+    pub(crate) writes_ended: Atomic<u64>,
     /// When it was made, in jiffies.
     created: u64,
     /// Pages of buffers that came from the kernel's emergency reserves.
@@ -132,9 +133,10 @@ impl Shared {
             reserve_len: Atomic::new(0),
             errors: ErrorLatch::new(Word64::new(0)),
             lost: Atomic::new(0),
-            unwanted: Atomic::new(false),
+            sweep_wanted: Atomic::new(false),
             epoch: Atomic::new(0),
             writes: Atomic::new(0),
+            writes_ended: Atomic::new(0),
             created: wait::jiffies(),
             emergency: Atomic::new(0),
             stats: Stats::new()?,
@@ -252,7 +254,10 @@ impl Shared {
         let each = self.buffer_bytes();
         let minimum = u64::from(self.minimum.load(Relaxed));
         let kept = minimum.saturating_add(self.reserved as u64);
-        let clean = table.queue_len(CLEAN).saturating_add(table.queue_len(MAIN));
+        let clean = table
+            .queue_len(CLEAN)
+            .saturating_add(table.queue_len(MAIN))
+            .saturating_add(self.unswept(table));
         limits::Client {
             used_bytes: self.usage.bytes(),
             evictable_bytes: each.saturating_mul(clean as u64),
@@ -261,6 +266,14 @@ impl Shared {
                 .saturating_add(table.segment_bytes() as u64),
             idle_seconds: self.idle_seconds(),
         }
+    }
+
+    /// Returns how many buffers are in the queue of writes though their write has ended, at some moment.
+    pub(crate) fn unswept(&self, table: &Table) -> usize {
+        // Relaxed: an end that is seen too early or too late is followed by `note_freed`.
+        let begun = self.writes.load(Relaxed);
+        let in_flight = begun.saturating_sub(self.writes_ended.load(Relaxed));
+        usize::try_from(in_flight).map_or(0, |n| table.queue_len(WRITING).saturating_sub(n))
     }
 
     /// Returns for how long nobody has asked for a block, whether it was cached or not.

@@ -22,13 +22,15 @@ pub(crate) fn sweep(locked: &Locked<'_>) -> bool {
 struct Swept<'l> {
     /// Whether a buffer was made dirty again during its write.
     again: bool,
+    /// Whether one is clean, or gone.
+    clean: bool,
     /// Where to go on.
     next: Option<&'l Entry>,
 }
 
 /// As [`sweep`], from a buffer of the queue on, up to the write with the number `last`.
 fn sweep_from<'l>(locked: &'l Locked<'_>, mut next: Option<&'l Entry>, last: u64) -> Swept<'l> {
-    let mut again = false;
+    let (mut again, mut clean) = (false, false);
     for _ in 0..LOCK_STEPS {
         next = next.filter(|buffer| buffer.meta().write_number.load(Relaxed) <= last);
         let Some(buffer) = next else {
@@ -44,6 +46,7 @@ fn sweep_from<'l>(locked: &'l Locked<'_>, mut next: Option<&'l Entry>, last: u64
             if let Some(owned) = locked.kill(buffer, UNCLEAN) {
                 // Freeing neither sleeps nor takes a lock of ours.
                 drop(locked.shared().give_back(locked, owned));
+                clean = true;
                 continue;
             }
         }
@@ -55,20 +58,23 @@ fn sweep_from<'l>(locked: &'l Locked<'_>, mut next: Option<&'l Entry>, last: u64
         } else {
             CLEAN
         };
+        clean |= to != DIRTY;
         locked.move_to(buffer, to);
     }
-    Swept { again, next }
+    Swept { again, clean, next }
 }
 
-/// As [`sweep`], but looks at all writes that began before the call.
+/// As [`sweep`], but looks at all writes that began before the call. Returns whether a buffer is clean, or
+/// gone.
 ///
 /// The lock is dropped after some of them, and a hold keeps the place. A buffer that lost its place
 /// meanwhile left the queue, so to begin anew comes to an end: the writes that are looked at get fewer.
-pub(crate) fn sweep_all(table: &Table) {
+pub(crate) fn sweep_all(table: &Table) -> bool {
     let last = {
         let _locked = table.lock();
         table.shared.writes.load(Relaxed)
     };
+    let mut clean = false;
     let mut place: Option<(Hold<'_>, u64)> = None;
     loop {
         let next = {
@@ -81,8 +87,10 @@ pub(crate) fn sweep_all(table: &Table) {
                 Some((hold, _)) => Some(&**hold),
                 None => locked.first(WRITING),
             };
+            let swept = sweep_from(&locked, from, last);
+            clean |= swept.clean;
             // One with more holds than fit ends this early.
-            sweep_from(&locked, from, last)
+            swept
                 .next
                 .and_then(|next| Some((locked.hold(next)?, next.meta().write_number.load(Relaxed))))
         };
@@ -92,15 +100,27 @@ pub(crate) fn sweep_all(table: &Table) {
             client::release(hold);
         }
         if ended {
-            return;
+            return clean;
         }
     }
 }
 
-/// As [`sweep_all`], if a write has ended with a buffer that must not stay. For the client's work.
-pub(crate) fn sweep_unwanted(table: &Table) {
-    // Relaxed: who sets it queues the client's work after that.
-    if table.shared.unwanted.xchg(false, Relaxed) {
+/// As [`sweep_all`], if there is anything to find: an evictor that finds nothing clean calls it, as
+/// [`sweep`] sees no further than some writes that are in flight.
+pub(crate) fn sweep_behind(table: &Table) -> bool {
+    table.shared.unswept(table) != 0 && sweep_all(table)
+}
+
+/// Makes the client's work call [`sweep_all`]. Any context.
+pub(crate) fn want_sweep(table: &Table) {
+    // Relaxed: queueing the work orders it.
+    table.shared.sweep_wanted.store(true, Relaxed);
+    table.schedule_now(&table.shared.global.queue);
+}
+
+/// What [`want_sweep`] asks for.
+pub(crate) fn sweep_if_wanted(table: &Table) {
+    if table.shared.sweep_wanted.xchg(false, Relaxed) {
         sweep_all(table);
     }
 }

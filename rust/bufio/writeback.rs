@@ -14,7 +14,7 @@ use super::{
     },
     shared::Shared,
     stats::Event,
-    sweep::{sweep, sweep_all, sweep_unwanted},
+    sweep::{sweep, sweep_all, sweep_if_wanted},
     Bufio, Entry, Hold, Locked, Table, CLEAN, DIRTY, MAIN, WRITING,
 };
 use crate::kapi::{
@@ -190,6 +190,7 @@ fn begin(locked: &Locked<'_>, shared: &Shared, buffer: &Entry) -> Option<Piece> 
         }
         None => {
             // A flag without a range: another writer took it with its own.
+            shared.writes_ended.fetch_add(1, Relaxed);
             if buffer.change(Change::WRITE_DONE) == Ok(true) {
                 buffer.wake();
             }
@@ -331,12 +332,8 @@ pub(crate) fn write_all(table: &Table) {
     write(table, Which::Flush { epoch }, usize::MAX, Op::Write);
 }
 
-/// Waits for the oldest write that is in flight. Returns false if there is none, and no dirty buffer came
-/// of one that has ended.
-pub(crate) fn wait_one(table: &Table) -> bool {
-    wait_write(table, u64::MAX)
-}
-
+/// Waits for the oldest write that is in flight, if its number is at most `last`. Returns false if there is
+/// none, and no dirty buffer came of one that has ended.
 fn wait_write(table: &Table, last: u64) -> bool {
     let hold = {
         let locked = table.lock();
@@ -472,7 +469,7 @@ pub(crate) fn drop_unwritten(table: &Table) {
 pub(crate) fn work(table: &Table) {
     let shared = &table.shared;
     drop_deferred(table);
-    sweep_unwanted(table);
+    sweep_if_wanted(table);
     alloc::refill_reserve(table);
     let oldest = {
         let locked = table.lock();

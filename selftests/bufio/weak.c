@@ -141,6 +141,80 @@ out:
 	bufio_client_destroy(c);
 }
 
+/* Blocks that were written, behind many that are being written; and one that is released. */
+enum { SLOW = 150, FAST = 8, FAST_AT = 600, NEW_AT = 800 };
+
+struct taker {
+	struct bufio_client *c;
+	struct bufio_buffer *b[FAST];
+	unsigned int n;
+};
+
+static int taker_fn(void *arg)
+{
+	struct taker *k = arg;
+
+	for (k->n = 0; k->n < FAST; k->n++)
+		if (bt_err(bufio_read(k->c, NEW_AT + k->n, &k->b[k->n])))
+			break;
+	return 0;
+}
+
+/*
+ * No more memory. There are blocks to be had that were written, but behind
+ * many writes in flight; when these are used up, one that is released. Who needs
+ * a buffer waits for no write.
+ */
+static void w4_room(struct bt *t)
+{
+	s64 old = bt_param_get("max_cache_size_bytes");
+	struct bt_reader last = { .block = 900 };
+	struct taker taker = { };
+	struct bt_worker w, w_last;
+	unsigned int i;
+	bool done;
+
+	if (!bt_row(t, "set", bt_param_set("max_cache_size_bytes", 1), 0))
+		return;
+	taker.c = bufio_client_create(t->bdev, BT_BS, SLOW + FAST, 0, NULL, NULL, 0);
+	last.c = taker.c;
+	if (!bt_row(t, "create", bt_err(taker.c), 0))
+		goto out;
+	gate_hold(t->gate, GATE_WRITE, 0, FAST_AT * BT_SPB);
+	/* Every other block: a write each. */
+	for (i = 0; i < SLOW; i++)
+		bt_write(taker.c, 2 * i, BT_NEW);
+	bufio_write_dirty_async(taker.c);
+	bt_row(t, "held", gate_wait_held(t->gate, SLOW, BT_SOON_MS), 1);
+	for (i = 0; i < FAST; i++)
+		bt_write(taker.c, FAST_AT + 2 * i, BT_NEW);
+	bufio_write_dirty_async(taker.c);
+	bt_row(t, "ended", gate_idle(t->gate, BT_SOON_MS), 1);
+	bt_row(t, "fast_writes", gate_count(t->gate, GATE_WRITE, FAST_AT * BT_SPB, GATE_ALL), FAST);
+	bt_spawn(&w, taker_fn, &taker);
+	done = bt_done(&w, BT_OURS ? BT_SOON_MS : BT_STUCK_MS);
+	bt_row(t, "reads_go_on", done, 0);
+	if (done) {
+		bt_spawn(&w_last, bt_read_fn, &last);
+		bt_row_ours(t, "all_is_used", bt_done(&w_last, BT_STUCK_MS), 0);
+		bufio_release(taker.b[0]);
+		bt_row_ours(t, "released_is_used", bt_done(&w_last, BT_SOON_MS), 1);
+	}
+	bt_row(t, "in_flight", gate_held(t->gate), SLOW);
+	gate_open(t->gate);
+	if (done)
+		bt_row_ours(t, "last_read", bt_join(&w_last), 1);
+	bt_join(&w);
+	bt_row(t, "reads", taker.n, FAST);
+	for (i = done; i < taker.n; i++)
+		bufio_release(taker.b[i]);
+	bt_row(t, "flush", bufio_write_dirty(taker.c), 0);
+	bt_row(t, "writes", gate_total(t->gate, GATE_WRITE), SLOW + FAST);
+	bufio_client_destroy(taker.c);
+out:
+	bt_param_set("max_cache_size_bytes", old);
+}
+
 /* --- W8: limits of one client ---------------------------------------------- */
 
 /* A client that asked for a minimum keeps it when another one fills the limit. */
@@ -213,6 +287,39 @@ static void w8_idle_gives_way(struct bt *t)
 		bufio_client_destroy(idle);
 	if (greedy)
 		bufio_client_destroy(greedy);
+	bt_param_set("max_cache_size_bytes", old);
+}
+
+/* A client that wrote all it has, and was not used since, gives way as well. */
+static void w8_written_gives_way(struct bt *t)
+{
+	s64 old = bt_param_get("max_cache_size_bytes");
+	struct bufio_client *a, *b;
+	unsigned int i, kept;
+
+	if (!bt_row(t, "set", bt_param_set("max_cache_size_bytes", 2 << 20), 0))
+		return;
+	a = bt_client(t);
+	b = bt_client(t);
+	if (a && b) {
+		gate_hold(t->gate, GATE_WRITE, 0, GATE_ALL);
+		for (i = 0; i < 300; i++)
+			bt_write(a, 2 * i, BT_NEW);
+		bufio_write_dirty_async(a);
+		bt_row(t, "held", gate_wait_held(t->gate, 300, BT_SOON_MS), 1);
+		gate_open(t->gate);
+		bt_row(t, "ended", gate_idle(t->gate, BT_SOON_MS), 1);
+		for (i = 0; i < 1000; i++)
+			bt_read_is(b, i, BT_OLD);
+		msleep(500);	/* dm-bufio evicts in a work item */
+		kept = bt_cached_in(a, 0, 600);
+		bt_fig(t, "kept_of_300", kept);
+		bt_row_ours(t, "gave_way", kept < 300, 1);
+	}
+	if (a)
+		bufio_client_destroy(a);
+	if (b)
+		bufio_client_destroy(b);
 	bt_param_set("max_cache_size_bytes", old);
 }
 
@@ -322,8 +429,10 @@ const struct bt_case bt_weak[] = {
 	{ "w1_limit", "the global limit beside an idle client", w1_limit, BT_RAW | BT_PARAMS },
 	{ "w2_large_blocks", "W2: blocks of 8 MiB, no warning", w2_large_blocks, BT_WARNS },
 	{ "w4_wait", "W4, W5: nobody waits for a write of another block", w4_wait },
+	{ "w4_room", "W4: nobody waits for one write while there is another buffer", w4_room },
 	{ "w8_minimum", "W8: a client's minimum", w8_minimum },
 	{ "w8_idle_gives_way", "W8: an idle client gives way to a busy one", w8_idle_gives_way },
+	{ "w8_written_gives_way", "W8: so does one that has only written", w8_written_gives_way },
 	{ "w8_maximum", "W8: a client's maximum", w8_maximum },
 	{ "write_back_age", "dirty data is written at some age", write_back_age },
 	{ "merging", "adjacent blocks in one bio", merging },

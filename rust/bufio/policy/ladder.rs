@@ -20,7 +20,7 @@ pub(crate) enum Step {
     Reserve,
     /// Take over a clean buffer of this client, under the lock.
     EvictClean,
-    /// Write dirty buffers of this client, and take one over once it is clean, the lock dropped.
+    /// Write dirty buffers of this client, and take one over that is clean by then, the lock dropped.
     EvictDirty,
     /// Sleep until a buffer is released or a write ends, the lock dropped.
     Wait,
