@@ -19,7 +19,7 @@
 struct gate_rule {
 	unsigned int ops;		/* 0: free */
 	sector_t sector, n;
-	bool hold;
+	bool hold, at_end;
 	blk_status_t status;
 	int times;
 };
@@ -89,6 +89,8 @@ static int gate_record(struct gate *g, struct bio *bio, unsigned int op)
 	r->begin = ++g->clock;
 	r->end = 0;
 	r->pid = current->pid;
+	r->hold_end = false;
+	r->done = false;
 	return g->nr_recs++;
 }
 
@@ -98,6 +100,15 @@ static void gate_endio(struct gate *g, struct bio *bio, int rec)
 	unsigned long flags;
 
 	spin_lock_irqsave(&g->lock, flags);
+	if (rec >= 0 && rec < g->nr_recs && g->recs[rec].hold_end) {
+		g->recs[rec].hold_end = false;
+		g->recs[rec].done = true;
+		bio_list_add(&g->held, bio);
+		g->nr_held++;
+		g->in_flight--;
+		spin_unlock_irqrestore(&g->lock, flags);
+		return;
+	}
 	if (rec >= 0 && rec < g->nr_recs)
 		g->recs[rec].end = ++g->clock;
 	spin_unlock_irqrestore(&g->lock, flags);
@@ -252,10 +263,12 @@ static void gate_submit_bio(struct bio *bio)
 		if (op != GATE_FLUSH &&
 		    !gate_touches(bio->bi_iter.bi_sector, bio_sectors(bio), r->sector, r->n))
 			continue;
-		if (r->hold) {
+		if (r->at_end && rec >= 0)
+			g->recs[rec].hold_end = true;
+		if (r->hold)
 			hold = true;
+		if (r->hold || r->at_end)
 			continue;
-		}
 		if (r->times > 0)
 			r->times--;
 		status = r->status;
@@ -314,6 +327,13 @@ void gate_hold(struct gate *g, unsigned int ops, sector_t sector, sector_t n)
 	});
 }
 
+void gate_hold_end(struct gate *g, unsigned int ops, sector_t sector, sector_t n)
+{
+	gate_add_rule(g, (struct gate_rule) {
+		.ops = ops, .sector = sector, .n = n, .at_end = true, .times = -1,
+	});
+}
+
 void gate_fail(struct gate *g, unsigned int ops, sector_t sector, sector_t n,
 	       blk_status_t status, int times)
 {
@@ -341,18 +361,20 @@ void gate_open(struct gate *g)
 {
 	struct bio *bio;
 	unsigned int i;
+	bool done;
 	int rec;
 
 	spin_lock_irq(&g->lock);
 	for (i = 0; i < GATE_RULES; i++)
-		if (g->rules[i].hold)
+		if (g->rules[i].hold || g->rules[i].at_end)
 			g->rules[i].ops = 0;
 	while ((bio = bio_list_pop(&g->held))) {
 		g->nr_held--;
 		g->in_flight++;
 		rec = gate_find_rec(g, bio);
+		done = bio->bi_status || (rec >= 0 && g->recs[rec].done);
 		spin_unlock_irq(&g->lock);
-		if (bio->bi_status)
+		if (done)
 			gate_endio(g, bio, rec);
 		else
 			gate_pass(g, bio, rec);

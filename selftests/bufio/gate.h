@@ -29,6 +29,8 @@ struct gate_rec {
 	unsigned int begin;	/* one clock for begins and ends; 0: not ended */
 	unsigned int end;
 	pid_t pid;
+	bool hold_end;		/* to be held when it has been done */
+	bool done;		/* held since */
 };
 
 struct gate;
@@ -38,6 +40,8 @@ void gate_destroy(struct gate *g);
 struct block_device *gate_bdev(struct gate *g);
 /* Hold bios of @ops that touch the sectors, until gate_open(). */
 void gate_hold(struct gate *g, unsigned int ops, sector_t sector, sector_t n);
+/* The same, but do first what they ask for: only their end is held. */
+void gate_hold_end(struct gate *g, unsigned int ops, sector_t sector, sector_t n);
 /* Let held bios go, in order, and hold no more. */
 void gate_open(struct gate *g);
 unsigned int gate_held(struct gate *g);

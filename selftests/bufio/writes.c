@@ -205,7 +205,10 @@ static void write_dirty(struct bt *t)
 	bufio_client_destroy(c);
 }
 
-/* A client whose block 5 is being written, until gate_open(), and was changed meanwhile. */
+/*
+ * A client whose block 5 is being written, until gate_open(), and was changed
+ * meanwhile: when the device had the bytes already.
+ */
 static struct bufio_client *changed_in_write(struct bt *t)
 {
 	struct bufio_client *c = bt_client(t);
@@ -216,9 +219,10 @@ static struct bufio_client *changed_in_write(struct bt *t)
 		return NULL;
 	bt_ballast(t, c);
 	bt_write(c, 5, 7);
-	gate_hold(t->gate, GATE_WRITE, 0, GATE_ALL);
+	gate_hold_end(t->gate, GATE_WRITE, 0, GATE_ALL);
 	bufio_write_dirty_async(c);
 	bt_row(t, "held", gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
+	bt_row(t, "is_there", bt_disk_is(t, 7, 5 * BT_SPB, BT_SPB), 1);
 	p = bufio_get(c, 5, &b);
 	if (bt_row(t, "get", bt_err(p), 0)) {
 		bt_fill(p, BT_BS, BT_NEW, 5 * BT_SPB);
