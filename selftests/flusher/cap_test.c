@@ -16,8 +16,6 @@
 
 #include "flusher.h"
 
-#define NOBODY 65534
-
 /*
  * Every command with every argument, and prctl's answer to the same. Prints
  * what is wrong and counts it. Runs in any credentials, so it uses neither the
@@ -111,11 +109,6 @@ static int drop(bool effective_only, bool all_but)
 		caps.set[i].inheritable = 0;
 	}
 	return set_caps(&caps);
-}
-
-static int become_nobody(void)
-{
-	return setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY);
 }
 
 static int user_namespace(void)

@@ -4,6 +4,7 @@
 #define MEMSCOPE_SELFTESTS_FLUSHER_H
 
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/memscope.h>
 #include <linux/prctl.h>
@@ -14,6 +15,7 @@
 #include "pf.h" /* PF_*, taken from the kernel's include/linux/sched.h */
 
 #define DEVICE "/dev/memscope"
+#define NOBODY 65534
 #define ALL_SCOPES (MEMSCOPE_SCOPE_NOIO | MEMSCOPE_SCOPE_NOFS | \
 		    MEMSCOPE_SCOPE_LOCAL_THROTTLE)
 #define PF_SCOPES (PF_MEMALLOC_NOIO | PF_MEMALLOC_NOFS | PF_LOCAL_THROTTLE)
@@ -119,6 +121,13 @@ static inline int set_caps(struct caps *caps)
 	};
 
 	return syscall(SYS_capset, &header, caps->set);
+}
+
+/* Another user, without capabilities, whose /proc files are root's: it is not dumpable. */
+static inline int become_nobody(void)
+{
+	return setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
+	       setresuid(NOBODY, NOBODY, NOBODY);
 }
 
 /* Adds CAP_SYS_RESOURCE to the effective set, or takes it out. */

@@ -15,6 +15,15 @@
 #define NOFS MEMSCOPE_SCOPE_NOFS
 #define LOCAL MEMSCOPE_SCOPE_LOCAL_THROTTLE
 
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
+static inline int pidfd_of(pid_t pid, unsigned int flags)
+{
+	return syscall(SYS_pidfd_open, pid, flags);
+}
+
 static inline int open_device(void)
 {
 	return open(DEVICE, O_RDWR | O_CLOEXEC);

@@ -14,16 +14,7 @@
 #include "mark.h"
 #include "module.h"
 
-#define NOBODY 65534
 #define THREADS 8
-#ifndef PIDFD_THREAD
-#define PIDFD_THREAD O_EXCL
-#endif
-
-static int pidfd_open_(pid_t pid, unsigned int flags)
-{
-	return syscall(SYS_pidfd_open, pid, flags);
-}
 
 static long mark_pidfd(int fd, int pidfd, __u32 flags, __u32 scopes)
 {
@@ -73,7 +64,7 @@ static int target_start(struct target *target, int threads, int (*before)(void))
 	close(ready[0]);
 	if (i != 1)
 		return -1;
-	target->pidfd = pidfd_open_(target->pid, 0);
+	target->pidfd = pidfd_of(target->pid, 0);
 	snprintf(path, sizeof(path), "/proc/%d/task", target->pid);
 	dir = opendir(path);
 	target->count = 0;
@@ -149,7 +140,7 @@ TEST_F(other, thread)
 	int i, pidfd;
 
 	for (i = 0; i < self->target.count; i++) {
-		pidfd = pidfd_open_(self->target.tids[i], PIDFD_THREAD);
+		pidfd = pidfd_of(self->target.tids[i], PIDFD_THREAD);
 		ASSERT_LE(0, pidfd);
 		ASSERT_EQ(0, mark_pidfd(self->fd, pidfd, MEMSCOPE_MARK_HOLD, NOFS));
 		EXPECT_EQ(NOFS, scopes_of_flags(task_flags_of(self->target.pid,
@@ -301,18 +292,12 @@ TEST_F(other, target_exec_keeps)
 		_exit(101);
 	}
 	close(pipe_fd[0]);
-	ASSERT_EQ(0, mark_pidfd(self->fd, pidfd_open_(pid, 0), MEMSCOPE_MARK_HOLD |
+	ASSERT_EQ(0, mark_pidfd(self->fd, pidfd_of(pid, 0), MEMSCOPE_MARK_HOLD |
 				MEMSCOPE_MARK_PROCESS, NOIO | NOFS));
 	ASSERT_EQ(1, write(pipe_fd[1], "", 1));
 	close(pipe_fd[1]);
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(NOIO | NOFS, WEXITSTATUS(status));
-}
-
-static int become_nobody(void)
-{
-	/* setresuid() makes it undumpable, and its /proc files root's. */
-	return setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY);
 }
 
 /* Only CAP_SYS_RESOURCE, as nobody: no right over root's processes. */
@@ -337,7 +322,7 @@ static int nobody_with_resource(void)
 /* Rule: CAP_SYS_RESOURCE and the right to send signals, both. */
 TEST_F(other, permission)
 {
-	int kthread = pidfd_open_(2, 0);
+	int kthread = pidfd_of(2, 0);
 	struct target nobody;
 
 	ASSERT_EQ(0, target_start(&nobody, 2, become_nobody));
@@ -418,7 +403,7 @@ TEST_F(other, exec_and_exit_races)
 			execl("/proc/self/exe", "pidfd_test", "--churn", NULL);
 			_exit(1);
 		}
-		pidfd = pidfd_open_(pid, 0);
+		pidfd = pidfd_of(pid, 0);
 		ASSERT_LE(0, pidfd);
 		do {
 			ret = mark_pidfd(self->fd, pidfd, MEMSCOPE_MARK_PROCESS |

@@ -13,7 +13,6 @@
 
 #include "status_fixture.h"
 
-#define NOBODY 65534
 #define THREADS 300
 
 /* Rule: a hold and a mark say by whom, since when, and with what, for every set. */
@@ -238,7 +237,7 @@ static pid_t stopped_child(void)
 TEST_F(status, pending_and_gone)
 {
 	pid_t pid = stopped_child(), marker;
-	int pidfd = syscall(SYS_pidfd_open, pid, 0), status;
+	int pidfd = pidfd_of(pid, 0), status;
 	struct memscope_entry *e = NULL;
 
 	ASSERT_LE(0, pidfd);
@@ -317,11 +316,6 @@ TEST_F(status, iterates)
 
 /* --- who sees what ----------------------------------------------------------------- */
 
-static int become_nobody(void)
-{
-	return setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY);
-}
-
 /* How many entries there are for which f(entry). */
 static long seen(int fd, pid_t tid)
 {
@@ -355,7 +349,7 @@ TEST_F(status, who_sees)
 	}
 	ASSERT_EQ(1, read(ready[0], &byte, 1));
 	ASSERT_EQ(0, mark(self->fd, 0, NOIO));
-	m.pidfd = syscall(SYS_pidfd_open, nobody, 0);
+	m.pidfd = pidfd_of(nobody, 0);
 	ASSERT_LE(0, m.pidfd);
 	ASSERT_EQ(0, mark_ioctl(self->fd, &m));
 	close(m.pidfd);
@@ -480,6 +474,11 @@ TEST_F(status, suspensions_are_counted)
 
 /* --- arguments ------------------------------------------------------------------------- */
 
+/* It can be read, and the answer not written. */
+static const struct memscope_status read_only = {
+	.entry_size = sizeof(struct memscope_entry),
+};
+
 TEST_F(status, arguments)
 {
 	static char big[8192];
@@ -536,6 +535,7 @@ TEST_F(status, arguments)
 	s.entries = 8;
 	EXPECT_EQ(-EFAULT, raw_ioctl(self->fd, MEMSCOPE_IOC_STATUS, at));
 	EXPECT_EQ(-EFAULT, raw_ioctl(self->fd, MEMSCOPE_IOC_STATUS, 8));
+	EXPECT_EQ(-EFAULT, raw_ioctl(self->fd, MEMSCOPE_IOC_STATUS, (unsigned long)&read_only));
 	/* The struct's size. */
 	for (i = 0; i < sizeof(s) + 16; i++) {
 		struct {

@@ -38,7 +38,6 @@
 #define WORKERS 4
 #define FDS 6
 #define CALLS_PER_THREAD 600
-#define NOBODY 65534
 #define BLOCK_NODE "/tmp/fuzz-block"
 /* On the sanitizer kernel; what the stock one gets is for make check's time. */
 #define CALLS 1000000
@@ -162,7 +161,7 @@ static int some_pidfd(struct rng *r, bool *ours)
 	if (pid <= rs->parent || (group > 0 && group != getpgrp()))
 		pid = rs->leader;
 	*ours = true;
-	return syscall(SYS_pidfd_open, pid, one_in(r, 2) ? 0 : O_EXCL);
+	return pidfd_of(pid, one_in(r, 2) ? 0 : O_EXCL);
 }
 
 static __u32 some_scopes(struct rng *r)
@@ -517,7 +516,7 @@ static void __attribute__((noreturn)) run_round(int worker, int round)
 	rs->privileged = !one_in(&r, 5);
 	rs->leader = getpid();
 	rs->parent = getppid();
-	rs->pidfd = syscall(SYS_pidfd_open, rs->leader, 0);
+	rs->pidfd = pidfd_of(rs->leader, 0);
 	rs->files[0] = open("/dev/zero", O_RDWR);
 	rs->files[1] = syscall(SYS_memfd_create, "fuzz", 0);
 	rs->files[2] = open("/tmp", O_TMPFILE | O_RDWR, 0600);
@@ -611,7 +610,7 @@ static void one_round(int worker, int round)
 		return;
 	}
 	setpgid(pid, pid);
-	end.fd = syscall(SYS_pidfd_open, pid, 0);
+	end.fd = pidfd_of(pid, 0);
 	n = poll(&end, 1, ROUND_MS);
 	kill_tree(pid);
 	if (n == 0)

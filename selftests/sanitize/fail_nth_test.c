@@ -539,7 +539,7 @@ TEST_F(fail, ioctls)
 		ASSERT_EQ(0, pthread_create(&thread, NULL, idle, NULL));
 	target = start_target();
 	ASSERT_LT(0, target);
-	pidfd = syscall(SYS_pidfd_open, target, 0);
+	pidfd = pidfd_of(target, 0);
 	ASSERT_LE(0, pidfd);
 	ASSERT_EQ(0, opened());
 	ASSERT_EQ(0, raw_ioctl(dev, MEMSCOPE_IOC_GET_FEATURES, (unsigned long)&features));

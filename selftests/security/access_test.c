@@ -7,7 +7,6 @@
  */
 #include "kselftest_harness.h"
 
-#include <grp.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -21,8 +20,6 @@
 #include <sys/uio.h>
 
 #include "../flusher/mark.h"
-
-#define NOBODY 65534
 
 static union {
 	struct memscope_mark mark;
@@ -52,7 +49,7 @@ static void make_pidfd(void)
 {
 	argument.mark = (struct memscope_mark){
 		.flags = MEMSCOPE_MARK_PIDFD, .scopes = NOIO,
-		.pidfd = syscall(SYS_pidfd_open, getpid(), 0),
+		.pidfd = pidfd_of(getpid(), 0),
 	};
 }
 
@@ -149,12 +146,6 @@ static int probe(int fd, bool allowed)
 		wrong++;
 	}
 	return wrong;
-}
-
-static int become_nobody(void)
-{
-	return setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
-	       setresuid(NOBODY, NOBODY, NOBODY);
 }
 
 static int drop_resource(void)
@@ -317,7 +308,7 @@ TEST(mark_needs_the_right_to_signal)
 	}
 	ASSERT_LT(0, pid);
 	close(pipes[1]);
-	pidfd = syscall(SYS_pidfd_open, pid, 0);
+	pidfd = pidfd_of(pid, 0);
 	ASSERT_LE(0, pidfd);
 	m.pidfd = pidfd;
 	ASSERT_EQ(0, get_caps(&caps));
@@ -470,7 +461,7 @@ TEST(seccomp_target)
 			;
 	}
 	ASSERT_EQ(1, read(ready[0], &byte, 1));
-	m.pidfd = syscall(SYS_pidfd_open, pid, 0);
+	m.pidfd = pidfd_of(pid, 0);
 	EXPECT_EQ(0, mark_ioctl(fd, &m));
 	EXPECT_EQ(NOFS, scopes_of_flags(task_flags_of(pid, pid)));
 	EXPECT_EQ(0, kill(pid, 0));

@@ -9,21 +9,12 @@
 #include "kselftest_harness.h"
 
 #include <ftw.h>
-#include <grp.h>
 #include <limits.h>
 #include <signal.h>
 #include <sys/prctl.h>
 
 #include "../flusher/mark.h"
 #include "../flusher/module.h"
-
-#define NOBODY 65534
-
-static int become_nobody(void)
-{
-	return setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
-	       setresuid(NOBODY, NOBODY, NOBODY);
-}
 
 /* --- addresses ---------------------------------------------------------------- */
 
