@@ -8,10 +8,12 @@
 #include "kselftest_harness.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 
-#include "mark.h"
+#include "status.h"
 
 #define SITTERS 32
 #define STORM 256
@@ -348,6 +350,7 @@ static void *breed(void *arg)
 	pthread_t thread[4];
 	int i, n;
 
+	__atomic_store_n((pid_t *)arg, syscall(SYS_gettid), __ATOMIC_RELAXED);
 	while (!__atomic_load_n(&storm_over, __ATOMIC_RELAXED)) {
 		for (n = 0; n < 4; n++) {
 			if (pthread_create(&thread[n], NULL, short_life, NULL))
@@ -359,45 +362,73 @@ static void *breed(void *arg)
 	return NULL;
 }
 
-static void storm(struct __test_metadata *_metadata, int fd, __u32 flags)
+static pthread_t breeder[STORM / 4];
+static pid_t breeder_tid[STORM / 4];
+
+static void storm_start(struct __test_metadata *_metadata)
 {
-	pthread_t breeder[STORM / 4];
-	int i, round, with, all, before;
+	int i;
+
+	memset(breeder_tid, 0, sizeof(breeder_tid));
 
 	storm_over = 0;
 	wrong = 0;
 	born = 0;
 	expected = -1;
 	for (i = 0; i < STORM / 4; i++)
-		ASSERT_EQ(0, pthread_create(&breeder[i], NULL, breed, NULL));
-	for (round = 0; round < 6; round++) {
-		long scopes = round & 1 ? 0 : MEMSCOPE_IO_FLUSHER;
-		struct memscope_mark m = { .flags = flags, .scopes = scopes,
-					   .timeout_ms = 60000 };
-
-		__atomic_store_n(&expected, -1, __ATOMIC_SEQ_CST);
-		EXPECT_EQ(0, mark_ioctl(fd, &m)) {
-			TH_LOG("round %d: %u done, %u remaining, %u stopped, %u blocked",
-			       round, m.done, m.remaining, m.stopped, m.blocked);
-		}
-		__atomic_store_n(&expected, EXPECTED(round, scopes), __ATOMIC_SEQ_CST);
-		before = __atomic_load_n(&born, __ATOMIC_RELAXED);
-		/* As many as are there at a time, and more where the machine is quick. */
-		sleep_ms(300);
-		for (i = 0; i < PATIENCE && __atomic_load_n(&born, __ATOMIC_RELAXED) < before + STORM; i++)
-			sleep_ms(10);
-		EXPECT_LE(before + STORM, __atomic_load_n(&born, __ATOMIC_RELAXED));
-		EXPECT_EQ(0, wrong) {
-			TH_LOG("round %d: %d of %d new threads without the set", round, wrong,
-			       born);
-		}
+		ASSERT_EQ(0, pthread_create(&breeder[i], NULL, breed, &breeder_tid[i]));
+	for (i = 0; i < STORM / 4; i++) {
+		while (!__atomic_load_n(&breeder_tid[i], __ATOMIC_RELAXED))
+			sleep_ms(1);
 	}
+}
+
+/* From here on all have the set: as many as there are at a time are born, and none without. */
+static void storm_has(struct __test_metadata *_metadata, int round, long scopes)
+{
+	int before = __atomic_load_n(&born, __ATOMIC_RELAXED), i;
+
+	__atomic_store_n(&expected, EXPECTED(round, scopes), __ATOMIC_SEQ_CST);
+	/* And more where the machine is quick. */
+	sleep_ms(300);
+	for (i = 0; i < PATIENCE && __atomic_load_n(&born, __ATOMIC_RELAXED) < before + STORM; i++)
+		sleep_ms(10);
+	EXPECT_LE(before + STORM, __atomic_load_n(&born, __ATOMIC_RELAXED));
+	EXPECT_EQ(0, wrong) {
+		TH_LOG("round %d: %d of %d new threads without the set", round, wrong, born);
+	}
+	__atomic_store_n(&expected, -1, __ATOMIC_SEQ_CST);
+}
+
+static void storm_end(struct __test_metadata *_metadata)
+{
+	int i, all, with;
+
 	storm_over = 1;
 	for (i = 0; i < STORM / 4; i++)
 		pthread_join(breeder[i], NULL);
 	TH_LOG("%d threads came and went", born);
 	all = count_threads(0, &with);
 	EXPECT_EQ(all, with);
+}
+
+static void storm(struct __test_metadata *_metadata, int fd, __u32 flags)
+{
+	int round;
+
+	storm_start(_metadata);
+	for (round = 0; round < 4; round++) {
+		long scopes = round & 1 ? 0 : MEMSCOPE_IO_FLUSHER;
+		struct memscope_mark m = { .flags = flags, .scopes = scopes,
+					   .timeout_ms = 60000 };
+
+		EXPECT_EQ(0, mark_ioctl(fd, &m)) {
+			TH_LOG("round %d: %u done, %u remaining, %u stopped, %u blocked",
+			       round, m.done, m.remaining, m.stopped, m.blocked);
+		}
+		storm_has(_metadata, round, scopes);
+	}
+	storm_end(_metadata);
 }
 
 /* Rule: threads being created meanwhile have it too, and none loses it. */
@@ -409,6 +440,120 @@ TEST_F(process, storm_for_good)
 TEST_F(process, storm_held)
 {
 	storm(_metadata, self->fd, HOLD_PROCESS);
+}
+
+/* Rule: REVOKE ends it on every thread, and none that comes afterwards has it. */
+TEST_F(process, storm_revoked)
+{
+	struct memscope_delegate d = { .scopes = MEMSCOPE_IO_FLUSHER };
+	int i, all, with;
+
+	ASSERT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_DELEGATE, (unsigned long)&d));
+	storm_start(_metadata);
+	EXPECT_EQ(0, mark(self->fd, HOLD_PROCESS, MEMSCOPE_IO_FLUSHER));
+	storm_has(_metadata, 0, MEMSCOPE_IO_FLUSHER);
+	ASSERT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_REVOKE, 0));
+	EXPECT_EQ(0, task_scopes());
+	/* The others when they next return to user mode. */
+	for (i = 0; i < PATIENCE; i++) {
+		all = count_threads(0, &with);
+		if (all == with)
+			break;
+		sleep_ms(10);
+	}
+	EXPECT_EQ(all, with);
+	storm_has(_metadata, 1, 0);
+	EXPECT_EQ(-EKEYREVOKED, mark(self->fd, HOLD_PROCESS, MEMSCOPE_IO_FLUSHER));
+	storm_end(_metadata);
+}
+
+/* Rule: STATUS tells of no thread twice, and misses none that is there all the time. */
+TEST_F(process, storm_status)
+{
+	struct memscope_entry *e;
+	int round, i, j, steady;
+	long count;
+
+	storm_start(_metadata);
+	ASSERT_EQ(0, mark(self->fd, HOLD_PROCESS, NOIO));
+	for (round = 0; round < 5; round++) {
+		pid_t last = 0;
+
+		/* So that it goes on from where it was, many times. */
+		count = status_by(self->fd, 1 + 5 * round);
+		ASSERT_LE(1, count);
+		for (i = 0, steady = 0; i < count; i++) {
+			e = &entries[i];
+			if (e->tgid != getpid())
+				continue;
+			EXPECT_LT(last, e->tid);
+			last = e->tid;
+			EXPECT_EQ(MEMSCOPE_HOW_HOLD, e->how);
+			EXPECT_EQ(NOIO, e->mark);
+			for (j = 0; j < STORM / 4 && breeder_tid[j] != e->tid; j++)
+				;
+			steady += j < STORM / 4;
+		}
+		EXPECT_EQ(STORM / 4, steady);
+	}
+	ASSERT_EQ(0, mark(self->fd, HOLD_PROCESS, 0));
+	storm_end(_metadata);
+}
+
+static int signals;
+
+static void on_signal(int number)
+{
+	signals++;
+}
+
+/* Rule: a signal that is handled, at whatever moment, makes no command but CALL fail. */
+TEST_F(process, signals)
+{
+	struct itimerval often = { { .tv_usec = 1000 }, { .tv_usec = 1000 } }, never = { };
+	struct sigaction action = { .sa_handler = on_signal };
+	struct memscope_delegate d = { .scopes = ALL_SCOPES };
+	struct memscope_register r = { };
+	char node[] = "/tmp/memscope-node";
+	int all, with, round, fd;
+	__u64 mask;
+
+	ASSERT_EQ(0, start(&self->crew, SITTERS, -1));
+	/* A node of no device: it is not opened. */
+	ASSERT_EQ(0, mknod(node, S_IFBLK | 0600, 0));
+	r.fd = open(node, O_PATH | O_CLOEXEC);
+	ASSERT_LE(0, r.fd);
+	ASSERT_EQ(0, sigaction(SIGALRM, &action, NULL));
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &often, NULL));
+	/* As many as it takes to be hit at many a place. */
+	for (round = 0; round < 10 || signals < 200; round++) {
+		ASSERT_EQ(0, mark(self->fd, PROCESS, NOFS));
+		ASSERT_EQ(0, mark(self->fd, HOLD_PROCESS, MEMSCOPE_IO_FLUSHER));
+		ASSERT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_SUSPEND, 0));
+		ASSERT_EQ(0, task_scopes());
+		ASSERT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_RESUME, 0));
+		ASSERT_EQ(ALL_SCOPES, task_scopes());
+		all = count_threads(ALL_SCOPES, &with);
+		ASSERT_EQ(SITTERS + 1, all);
+		ASSERT_EQ(all, with);
+		ASSERT_LE(all * 2, status_by(self->fd, 5));
+		ASSERT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_REGISTER, (unsigned long)&r));
+		ASSERT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_GET_FEATURES, (unsigned long)&mask));
+		fd = open_device();
+		ASSERT_EQ(0, raw_ioctl(fd, MEMSCOPE_IOC_DELEGATE, (unsigned long)&d));
+		ASSERT_EQ(0, hold(fd, NOIO));
+		ASSERT_EQ(0, raw_ioctl(fd, MEMSCOPE_IOC_REVOKE, 0));
+		ASSERT_EQ(0, close(fd));
+		ASSERT_EQ(0, mark(self->fd, HOLD_PROCESS, 0));
+		ASSERT_EQ(0, mark(self->fd, PROCESS, 0));
+		all = count_threads(0, &with);
+		ASSERT_EQ(all, with);
+	}
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &never, NULL));
+	TH_LOG("%d rounds, %d signals", round, signals);
+	stop(&self->crew);
+	close(r.fd);
+	unlink(node);
 }
 
 static void *read_scopes(void *arg)
