@@ -168,9 +168,11 @@ impl ReclaimEvents for Tally {
             counters.reclaims.fetch_add(1, Relaxed);
             counters.began_ns.store(clock::monotonic_ns(), Relaxed);
         });
-        // Not by its flags: the kernel sets some itself for a while, as readahead does NOFS. Who has
-        // NOIO by other means is not allowed either.
-        if (io || fs) && marked.is_none() && !this.serves_none() {
+        // Not by NOFS: the kernel sets that itself for a while, as readahead does. Who has NOIO by
+        // other means than MARK is not allowed either, and LOCAL_THROTTLE the kernel sets on threads
+        // of its own only: who has that has said that it is a flusher.
+        let flusher = marked.is_some() || task::flags().contains(Flags::LOCAL_THROTTLE);
+        if (io || fs) && !flusher && !this.serves_none() {
             let device = this.served.with(thread::current_process_key(), |d| *d);
             if let Some((major, minor)) = device {
                 this.unmarked.fetch_add(1, Relaxed);

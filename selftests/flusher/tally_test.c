@@ -17,7 +17,6 @@
 #define DISK "/dev/vda"
 #define CGROUP "/tmp/memscope-cgroup"
 #define GROUP CGROUP "/tally"
-#define NOBODY 65534
 #define MB (1024 * 1024)
 
 /* A child that does something over and over, in a control group of 8 MB. */
@@ -100,6 +99,12 @@ static int worker_start(struct worker *w)
 				break;
 			case 'u':
 				answer = hold(dev, 0);
+				break;
+			case 'o':
+				answer = raw_ioctl(dev, MEMSCOPE_IOC_SET_SCOPES, MEMSCOPE_FS_FLUSHER);
+				break;
+			case 'p':
+				answer = raw_ioctl(dev, MEMSCOPE_IOC_SET_SCOPES, 0);
 				break;
 			case 's':
 				answer = register_disk(dev, 0);
@@ -339,8 +344,15 @@ TEST_F(tally, unmarked_server)
 	ASSERT_EQ(0, worker_do(&self->worker, 'f'));
 	ASSERT_EQ(0, worker_do(&self->worker, 'r'));
 	EXPECT_EQ(before, unmarked(self->fd));
-	/* Serves no longer. */
+	/* A flusher by its own doing, of which there is no record. */
 	ASSERT_EQ(0, worker_do(&self->worker, 'u'));
+	ASSERT_EQ(0, worker_do(&self->worker, 'c'));
+	ASSERT_EQ(0, worker_do(&self->worker, 's'));
+	ASSERT_EQ(0, worker_do(&self->worker, 'o'));
+	ASSERT_EQ(0, worker_do(&self->worker, 'r'));
+	EXPECT_EQ(before, unmarked(self->fd));
+	ASSERT_EQ(0, worker_do(&self->worker, 'p'));
+	/* Serves no longer. */
 	ASSERT_EQ(0, worker_do(&self->worker, 'x'));
 	ASSERT_EQ(-ENOENT, worker_do(&self->worker, 'x'));
 	ASSERT_EQ(0, worker_do(&self->worker, 'r'));

@@ -605,9 +605,10 @@ struct memscope_register {
  * The argument points to a &struct memscope_register; the number carries its
  * size. A larger struct is taken where what is beyond this module's is zero.
  *
- * When a thread of the process that MARK has not marked then enters direct reclaim
- * with I/O or filesystems allowed, the kernel logs a line (not more than 10 in 5
- * seconds) with the thread and the device. Marks nobody. Ends when the process
+ * When a thread of the process that MARK has not marked, and that has no
+ * LOCAL_THROTTLE by other means, then enters direct reclaim with I/O or filesystems
+ * allowed, the kernel logs a line (not more than 10 in 5 seconds) with the thread and
+ * the device. Marks nobody. Ends when the process
  * closes its last descriptor of the file, as a hold does; a child does not have
  * it.
  *
