@@ -254,18 +254,22 @@ impl Shared {
         let each = self.buffer_bytes();
         let minimum = u64::from(self.minimum.load(Relaxed));
         let kept = minimum.saturating_add(self.reserved as u64);
-        let clean = table
-            .queue_len(CLEAN)
-            .saturating_add(table.queue_len(MAIN))
-            .saturating_add(self.unswept(table));
         limits::Client {
             used_bytes: self.usage.bytes(),
-            evictable_bytes: each.saturating_mul(clean as u64),
+            evictable_bytes: each.saturating_mul(self.clean_len(table) as u64),
             floor_bytes: each
                 .saturating_mul(kept)
                 .saturating_add(table.segment_bytes() as u64),
             idle_seconds: self.idle_seconds(),
         }
+    }
+
+    /// Returns how many buffers are as on the device, or being read, at some moment.
+    pub(crate) fn clean_len(&self, table: &Table) -> usize {
+        table
+            .queue_len(CLEAN)
+            .saturating_add(table.queue_len(MAIN))
+            .saturating_add(self.unswept(table))
     }
 
     /// Returns how many buffers are in the queue of writes though their write has ended, at some moment.

@@ -2,7 +2,7 @@
 
 //! What a client counts.
 
-use super::{policy::ladder::Step, Table, CLEAN, DIRTY, WRITING};
+use super::{policy::ladder::Step, Table, DIRTY, WRITING};
 use crate::kapi::counters::Counters;
 use kernel::{fmt, prelude::*, sync::atomic::Relaxed};
 
@@ -107,9 +107,14 @@ pub(crate) fn print(table: &Table, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     shared.count_held(table, &mut held, &mut reading);
     writeln!(f, "block_bytes {}", shared.block_bytes)?;
     writeln!(f, "buffers {}", table.entries())?;
-    writeln!(f, "clean {}", table.queue_len(CLEAN))?;
+    writeln!(f, "clean {}", shared.clean_len(table))?;
     writeln!(f, "dirty {}", table.queue_len(DIRTY))?;
-    writeln!(f, "writing {}", table.queue_len(WRITING))?;
+    let writing = table.queue_len(WRITING);
+    writeln!(
+        f,
+        "writing {}",
+        writing.saturating_sub(shared.unswept(table))
+    )?;
     writeln!(f, "held {held}")?;
     writeln!(f, "reading {reading}")?;
     writeln!(f, "reserve {}", shared.reserve_len())?;

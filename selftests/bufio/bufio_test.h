@@ -37,7 +37,7 @@ struct bt_case {
 
 extern const struct bt_case bt_clients[], bt_reads[], bt_writes[], bt_contexts[];
 extern const struct bt_case bt_async[], bt_errors[], bt_weak[], bt_wake[];
-extern const struct bt_case bt_shrink[], bt_calls[];
+extern const struct bt_case bt_shrink[], bt_calls[], bt_stats[];
 extern const struct bt_case bt_stress[], bt_pressure[], bt_powercut[];
 
 /**
@@ -113,6 +113,10 @@ bool bt_disk_is(struct bt *t, u64 seed, sector_t sector, sector_t n);
 struct file *bt_file_open(const char *path, int flags);
 int bt_param_set(const char *name, u64 value);
 s64 bt_param_get(const char *name);
+
+/* Of memscope's debugfs; for BT_INLINE cases. */
+void bt_stat_client(struct bt *t);
+s64 bt_stat(struct bt *t, const char *key);
 
 /* Threads. */
 struct bt_worker {

@@ -16,7 +16,6 @@
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
-#include <linux/mman.h>
 #include <linux/mutex.h>
 #include <linux/prandom.h>
 #include <linux/sched/mm.h>
@@ -24,7 +23,6 @@
 #include <linux/spinlock.h>
 #include <linux/stacktrace.h>
 #include <linux/tracepoint.h>
-#include <linux/uaccess.h>
 
 #include "bufio_test.h"
 #include "hog.h"
@@ -354,68 +352,6 @@ out:
 		bufio_client_destroy(control);
 }
 
-/* Opens the debugfs file of the newest client of the device. */
-static struct file *stat_file(struct bt *t)
-{
-	struct file *f, *newest = ERR_PTR(-ENOENT);
-	char path[96];
-	unsigned int i;
-
-	for (i = 0; i < 4096; i++) {
-		snprintf(path, sizeof(path),
-			 "/sys/kernel/debug/memscope/bufio/memscope_bufio-%u:%u-%u",
-			 MAJOR(t->bdev->bd_dev), MINOR(t->bdev->bd_dev), i);
-		f = bt_file_open(path, O_RDONLY);
-		if (IS_ERR(f))
-			continue;
-		if (!IS_ERR(newest))
-			filp_close(newest, NULL);
-		newest = f;
-	}
-	return newest;
-}
-
-/*
- * A number of the client's debugfs file. Such files are read to user memory
- * only: the case runs in the task that started it, which has some.
- */
-static s64 stat_of(struct bt *t, const char *key)
-{
-	char *text = t->buf, *p;
-	unsigned long user;
-	struct file *f;
-	loff_t pos = 0;
-	ssize_t n = 0;
-	s64 value;
-
-	f = stat_file(t);
-	if (IS_ERR(f))
-		return PTR_ERR(f);
-	user = vm_mmap(NULL, 0, BT_BUF, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, 0);
-	if (IS_ERR_VALUE(user)) {
-		filp_close(f, NULL);
-		return user;
-	}
-	do {
-		n = f->f_op->read(f, (char __user *)user + pos, BT_BUF - 1 - pos, &pos);
-	} while (n > 0);
-	if (!n && copy_from_user(text, (char __user *)user, pos))
-		n = -EFAULT;
-	vm_munmap(user, BT_BUF);
-	filp_close(f, NULL);
-	if (n < 0)
-		return n;
-	text[pos] = 0;
-	for (p = text; p; p = strchr(p, '\n')) {
-		p += *p == '\n';
-		if (!strncmp(p, key, strlen(key)) && p[strlen(key)] == ' ')
-			return sscanf(p + strlen(key), "%lld", &value) == 1 ? value : -EINVAL;
-		if (!*p)
-			break;
-	}
-	return -ENODATA;
-}
-
 /*
  * Pages from the kernel's emergency reserves serve the request and go back at
  * release. This needs blocks of vmalloc memory (12 KiB): only there does an
@@ -434,8 +370,9 @@ static void emergency_pages(struct bt *t)
 	c = bt_client_bs(t, 12288);
 	if (!c)
 		return;
+	bt_stat_client(t);
 	hog_init();
-	bt_row_ours(t, "before", stat_of(t, "emergency_pages_seen"), 0);
+	bt_row_ours(t, "before", bt_stat(t, "emergency_pages_seen"), 0);
 	for (round = 0; round < 50; round++) {
 		/* Down to where the allocator marks what it gives. */
 		flags = memalloc_noreclaim_save();
@@ -466,11 +403,11 @@ static void emergency_pages(struct bt *t)
 	hog_exit();
 	bt_row_ours(t, "write", bufio_write_dirty(c), 0);
 	/* The client's work throws out what was not released. */
-	for (k = 0; k < BT_SOON_MS / 100 && stat_of(t, "emergency_pages"); k++)
+	for (k = 0; k < BT_SOON_MS / 100 && bt_stat(t, "emergency_pages"); k++)
 		msleep(100);
-	bt_fig(t, "pages_seen", stat_of(t, "emergency_pages_seen"));
-	bt_row_ours(t, "seen", stat_of(t, "emergency_pages_seen") > 0, 1);
-	bt_row_ours(t, "left_in_cache", stat_of(t, "emergency_pages"), 0);
+	bt_fig(t, "pages_seen", bt_stat(t, "emergency_pages_seen"));
+	bt_row_ours(t, "seen", bt_stat(t, "emergency_pages_seen") > 0, 1);
+	bt_row_ours(t, "left_in_cache", bt_stat(t, "emergency_pages"), 0);
 	bufio_client_destroy(c);
 }
 
