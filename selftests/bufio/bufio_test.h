@@ -34,6 +34,7 @@ struct bt_case {
 #define BT_FATAL	0x8	/* a thread may oops: last of all, on request */
 #define BT_RAW		0x10	/* works on the device itself, no gate, no fill */
 #define BT_PARAMS	0x20	/* only on request, with parameters */
+#define BT_SLEEPS	0x40	/* dm-bufio sleeps with a spin lock held; debug kernels say so */
 
 extern const struct bt_case bt_clients[], bt_reads[], bt_writes[], bt_contexts[];
 extern const struct bt_case bt_async[], bt_errors[], bt_weak[], bt_wake[];

@@ -249,12 +249,20 @@ static void no_sleep(struct bt *t)
 	good = bt_cached(c, 7);
 	local_bh_enable();
 	bt_row(t, "get_bh_disabled", good, 1);
+	bufio_client_reset(c);
+	bt_row(t, "reset", bt_cached_in(c, 0, 30), 0);
+	bufio_client_destroy(c);
+}
 
+static void no_sleep_write(struct bt *t)
+{
+	struct bufio_client *c = cb_client(t, BUFIO_NO_SLEEP);
+
+	if (!c)
+		return;
 	bt_row(t, "write", bt_write(c, 8, BT_NEW), 0);
 	bt_row(t, "flush", bufio_write_dirty(c), 0);
 	bt_row(t, "on_disk", bt_disk_is(t, 77, 8 * BT_SPB, BT_SPB), 1);
-	bufio_client_reset(c);
-	bt_row(t, "reset", bt_cached_in(c, 0, 30), 0);
 	bufio_client_destroy(c);
 }
 
@@ -264,5 +272,6 @@ const struct bt_case bt_contexts[] = {
 	{ "in_request", "what works and what fails inside submit_bio", in_request,
 	  BT_WARNS | BT_WARNS_OURS },
 	{ "no_sleep", "get and release from softirq", no_sleep },
+	{ "no_sleep_write", "the same client writes", no_sleep_write, BT_SLEEPS },
 	{ }
 };
