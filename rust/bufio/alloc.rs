@@ -48,8 +48,14 @@ pub(crate) fn climb(table: &Arc<Table>, block: u64, request: Request) -> Got {
         let step = ladder.step();
         table.shared.stats.step(step);
         let mut got = None;
-        let outcome = match step {
-            Step::Nowait | Step::Noio => match allocate(table, step.scope()) {
+        let (kinds, gfp) = match step.scope() {
+            StepScope::Nowait => (Kinds::NOWAIT, Gfp::NOWAIT),
+            // A caller that may use the reserves gets them here: see `docs/bufio.md`.
+            StepScope::Noio => (Kinds::NOIO, Gfp::NOIO_ONCE),
+        };
+        // Also what allocates nothing itself: it calls the block layer, and the owner's callbacks.
+        let mut perform = || match step {
+            Step::Nowait | Step::Noio => match allocate(table, gfp) {
                 Ok(owned) => {
                     got = Some(owned);
                     Outcome::Got
@@ -82,6 +88,7 @@ pub(crate) fn climb(table: &Arc<Table>, block: u64, request: Request) -> Got {
                 Outcome::Failed
             }
         };
+        let outcome = scope::boundary(|cx| cx.with(kinds, |_| perform()));
         let outcome =
             if step.drops_lock() && !matches!(outcome, Outcome::Got) && table.contains(block) {
                 Outcome::Found
@@ -114,18 +121,12 @@ enum Failed {
     NoMemory,
 }
 
-/// Charges a buffer and allocates it, under `scope`.
-fn allocate(table: &Arc<Table>, scope: StepScope) -> Result<Owned, Failed> {
+/// Charges a buffer and allocates it.
+fn allocate(table: &Arc<Table>, gfp: Gfp) -> Result<Owned, Failed> {
     let shared = &table.shared;
     let bytes = shared.buffer_bytes();
     shared.admit(bytes).map_err(Failed::Refused)?;
-    let (kinds, gfp) = match scope {
-        StepScope::Nowait => (Kinds::NOWAIT, Gfp::NOWAIT),
-        // A caller that may use the reserves gets them here: see `docs/bufio.md`.
-        StepScope::Noio => (Kinds::NOIO, Gfp::NOIO_ONCE),
-    };
-    let owned = scope::boundary(|cx| cx.with(kinds, |_| build(table, gfp)));
-    owned.ok_or_else(|| {
+    build(table, gfp).ok_or_else(|| {
         shared.uncharge(bytes);
         Failed::NoMemory
     })

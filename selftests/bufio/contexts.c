@@ -187,6 +187,46 @@ static void in_request(struct bt *t)
 	bufio_client_destroy(q.c);
 }
 
+/* --- the scope of an eviction ---------------------------------------------- */
+
+static struct {
+	struct task_struct *task;
+	unsigned int calls, noio;
+} evictor;
+
+static void note_scope(struct bufio_buffer *b)
+{
+	if (current != READ_ONCE(evictor.task))
+		return;
+	evictor.calls++;
+	evictor.noio += !!(current->flags & PF_MEMALLOC_NOIO);
+}
+
+/* Who writes a block to have its buffer is in a noio scope as far as the device's driver. */
+static void evict_scope(struct bt *t)
+{
+	s64 old = bt_param_get("max_cache_size_bytes");
+	struct bufio_client *c;
+
+	if (!bt_row(t, "set", bt_param_set("max_cache_size_bytes", 1), 0))
+		return;
+	c = bufio_client_create(t->bdev, BT_BS, 1, 0, NULL, note_scope, 0);
+	if (bt_row(t, "create", bt_err(c), 0)) {
+		bt_write(c, 1, BT_NEW);
+		evictor.calls = 0;
+		evictor.noio = 0;
+		WRITE_ONCE(evictor.task, current);
+		bt_row(t, "read", bt_read_is(c, 2, BT_OLD), 1);
+		WRITE_ONCE(evictor.task, NULL);
+		bt_row(t, "written", bt_disk_is(t, BT_NEW, BT_SPB, BT_SPB), 1);
+		bt_row(t, "calls", evictor.calls, 1);
+		bt_row_ours(t, "noio", evictor.noio, 1);
+		bt_row(t, "flags_after", !!(current->flags & PF_MEMALLOC_NOIO), 0);
+		bufio_client_destroy(c);
+	}
+	bt_param_set("max_cache_size_bytes", old);
+}
+
 /* --- NO_SLEEP ------------------------------------------------------------ */
 
 struct soft {
@@ -271,6 +311,7 @@ const struct bt_case bt_contexts[] = {
 	{ "aux_per_buffer", "survives as long as the block is cached", aux_per_buffer },
 	{ "in_request", "what works and what fails inside submit_bio", in_request,
 	  BT_WARNS | BT_WARNS_OURS },
+	{ "evict_scope", "who writes to have a buffer is in a noio scope", evict_scope },
 	{ "no_sleep", "get and release from softirq", no_sleep },
 	{ "no_sleep_write", "the same client writes", no_sleep_write, BT_SLEEPS },
 	{ }
