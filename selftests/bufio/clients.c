@@ -16,17 +16,20 @@ static void create_args(struct bt *t)
 		{ "bs_512", 512 }, { "bs_1536", 1536 }, { "bs_4096", 4096 },
 		{ "bs_12288", 12288 }, { "bs_65536", 65536 }, { "bs_1M", 1 << 20 },
 	};
+	struct bufio_client *c;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(v); i++) {
-		struct bufio_client *c;
-
 		c = bufio_client_create(t->bdev, v[i].bs, 1, 0, NULL, NULL, 0);
 		bt_row(t, v[i].row, bt_err(c), v[i].bs % 512 || !v[i].bs ? -EINVAL : 0);
 		if (!bt_err(c))
 			bufio_client_destroy(c);
 	}
 	bt_row(t, "no_io", gate_total(t->gate, GATE_READ | GATE_WRITE | GATE_DISCARD), 0);
+	c = bufio_client_create(t->bdev, BT_BS, 1, 0, NULL, NULL, 1U << 31);
+	bt_row(t, "unknown_flag", bt_err(c), 0);
+	if (!bt_err(c))
+		bufio_client_destroy(c);
 }
 
 static void create_many(struct bt *t)

@@ -8,6 +8,7 @@
 #define KEEP	"a failed write keeps its data, which is written again"
 
 const struct bt_intended bt_intended[] = {
+	{ "create_args.unknown_flag", -EINVAL, "flags that are not known are refused" },
 	{ "dirty_partial.cut_first", 4, "rounded to blocks of the device, not of the buffer" },
 	{ "dirty_partial.cut_sectors", 8, "rounded to blocks of the device, not of the buffer" },
 	{ "prefetch_error.get", 0, W3 },
