@@ -9,6 +9,7 @@ use super::{
     guard::Outgoing,
     policy::{
         dirty::Range,
+        ladder,
         merge::{self, Capacity, Piece},
         writeback,
     },
@@ -480,8 +481,10 @@ pub(crate) fn work(table: &Table) {
     };
     let clean = table.queue_len(CLEAN).saturating_add(table.queue_len(MAIN));
     let plan = writeback::plan(table.queue_len(DIRTY), clean, oldest, max_age());
-    if plan.blocks != 0 {
-        write(table, Which::Any, plan.blocks, Op::Write);
+    let emergency = shared.emergency.load(Relaxed);
+    let blocks = ladder::ahead(plan.blocks as u64, emergency, shared.reserve_owed() as u64);
+    if blocks != 0 {
+        write(table, Which::Any, blocks as usize, Op::Write);
     }
     if plan.aged {
         let before = now().saturating_sub(max_age());

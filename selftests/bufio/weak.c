@@ -394,6 +394,38 @@ static void write_back_age(struct bt *t)
 		bt_param_set("writeback_age_ms", old);
 }
 
+/* Dirty data is written ahead of need, but not by a client that lives off its reserve. */
+static void write_ahead(struct bt *t)
+{
+	s64 old = bt_param_get("max_cache_size_bytes");
+	unsigned int i, ms, round, writes;
+	struct bufio_client *c;
+
+	for (round = 0; round < 2; round++) {
+		gate_reset(t->gate);
+		bt_row(t, round ? "set" : "as_it_was",
+		       bt_param_set("max_cache_size_bytes", round ? 1 : old), 0);
+		c = bufio_client_create(t->bdev, BT_BS, round ? 100 : 1, 0, NULL, NULL, 0);
+		if (!bt_row(t, round ? "create_short" : "create", bt_err(c), 0))
+			break;
+		for (i = 0; i < 100; i++)
+			bt_write(c, i, BT_NEW);
+		for (ms = 0; ms < (round ? BT_STUCK_MS : BT_SOON_MS); ms += 10) {
+			writes = gate_total(t->gate, GATE_WRITE);
+			if (writes)
+				break;
+			msleep(10);
+		}
+		bt_row_ours(t, round ? "ahead_short" : "ahead", writes > 0, !round);
+		bt_row(t, round ? "flush_short" : "flush", bufio_write_dirty(c), 0);
+		bt_row(t, round ? "on_disk_short" : "on_disk",
+		       bt_disk_is(t, BT_NEW, 0, 100 * BT_SPB), 1);
+		bufio_client_destroy(c);
+		bt_disk_fill(t, BT_OLD, 0, 100 * BT_SPB);
+	}
+	bt_param_set("max_cache_size_bytes", old);
+}
+
 /* 512 dirty blocks side by side, then 512 prefetched ones. */
 static void merging(struct bt *t)
 {
@@ -435,6 +467,7 @@ const struct bt_case bt_weak[] = {
 	{ "w8_written_gives_way", "W8: so does one that has only written", w8_written_gives_way },
 	{ "w8_maximum", "W8: a client's maximum", w8_maximum },
 	{ "write_back_age", "dirty data is written at some age", write_back_age },
+	{ "write_ahead", "who lives off the reserve does not write ahead", write_ahead },
 	{ "merging", "adjacent blocks in one bio", merging },
 	{ }
 };
