@@ -187,6 +187,7 @@ fn write_done(hold: Hold<'_>, status: Result, alone: bool) {
                 AfterFailure::Again { ticks } => {
                     let again = writeback::now().saturating_add(ticks);
                     meta.dirty_since.store(again, Relaxed);
+                    writeback::retry_at(shared, again);
                     Change::WRITE_FAILED
                 }
                 AfterFailure::Keep => Change::WRITE_FAILED,
@@ -199,6 +200,7 @@ fn write_done(hold: Hold<'_>, status: Result, alone: bool) {
         // Whose error it is is not known: each block is written again by itself.
         Err(_) => {
             shared.stats.inc(Event::WriteSplit);
+            writeback::retry_at(shared, writeback::now());
             Change::WRITE_FAILED
         }
     };

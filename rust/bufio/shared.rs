@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) errors: ErrorLatch<Word64>,
     /// Blocks whose data was given up.
     pub(crate) lost: Atomic<u64>,
+    /// When the last repetition of a failed write is due, in jiffies; 0 for none.
+    pub(crate) retry_until: Word64,
     /// Whether the client's work is to look through the queue of writes.
     pub(crate) sweep_wanted: Atomic<bool>,
     /// Counts flushes: tells what was dirty before one.
@@ -133,6 +135,7 @@ impl Shared {
             reserve_len: Atomic::new(0),
             errors: ErrorLatch::new(Word64::new(0)),
             lost: Atomic::new(0),
+            retry_until: Word64::new(0),
             sweep_wanted: Atomic::new(false),
             epoch: Atomic::new(0),
             writes: Atomic::new(0),

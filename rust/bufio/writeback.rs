@@ -27,6 +27,7 @@ use crate::kapi::{
         Batch,
     },
     wait,
+    word::{update, Word},
 };
 use kernel::{page::PAGE_SIZE, prelude::*, sync::atomic::Relaxed, time::msecs_to_jiffies};
 
@@ -90,8 +91,8 @@ fn became_dirty(table: &Table, buffer: &Entry) {
     let plan = writeback::plan(dirty, clean, None, 0);
     if plan.blocks != 0 {
         table.schedule_now(&shared.global.queue);
-    } else if max_age() != 0 {
-        table.schedule(&shared.global.queue, max_age() as usize);
+    } else if let Some(ticks) = soonest(max_age(), retry_ticks(shared)) {
+        table.schedule(&shared.global.queue, ticks);
     }
 }
 
@@ -107,6 +108,8 @@ pub(crate) enum Which {
     Before(u64),
     /// All whose retry is due.
     Any,
+    /// Those of them that failed.
+    Failed,
 }
 
 impl Which {
@@ -125,7 +128,10 @@ impl Which {
             Self::Before(time) => {
                 !failures.given_up(&shared.retries) && meta.dirty_since.load(Relaxed) <= time
             }
-            Self::Any => {
+            Self::Any | Self::Failed => {
+                if matches!(self, Self::Failed) && !now.has(WRITE_ERROR) {
+                    return false;
+                }
                 !failures.given_up(&shared.retries)
                     && (failures.to_count() == 0 || meta.dirty_since.load(Relaxed) <= self::now())
             }
@@ -138,7 +144,7 @@ impl Which {
     fn is_past(self, buffer: &Entry) -> bool {
         match self {
             Self::Before(time) => buffer.meta().dirty_since.load(Relaxed) > time,
-            Self::Flush { .. } | Self::Any => false,
+            Self::Flush { .. } | Self::Any | Self::Failed => false,
         }
     }
 }
@@ -490,7 +496,48 @@ pub(crate) fn work(table: &Table) {
         let before = now().saturating_sub(max_age());
         write(table, Which::Before(before), usize::MAX, Op::Write);
     }
-    if let Some(ticks) = plan.again_ticks {
-        table.schedule(&shared.global.queue, ticks as usize);
+    retry(table);
+    if let Some(ticks) = soonest(plan.again_ticks.unwrap_or(0), retry_ticks(shared)) {
+        table.schedule(&shared.global.queue, ticks);
     }
+}
+
+/// Takes note that a failed write is to be repeated at `time`. Who calls it has the client's work run next.
+/// Any context.
+pub(crate) fn retry_at(shared: &Shared, time: u64) {
+    let _ = update(&shared.retry_until, |last| (last < time).then_some(time));
+}
+
+/// Repeats the failed writes that are due.
+fn retry(table: &Table) {
+    let until = table.shared.retry_until.value();
+    if until == 0 {
+        return;
+    }
+    // All are due when the last one is; but the time is looked at first.
+    let all = now() >= until;
+    write(table, Which::Failed, usize::MAX, Op::Write);
+    if all {
+        // Unless one has failed meanwhile.
+        let _ = table.shared.retry_until.compare_exchange(until, 0);
+    }
+}
+
+/// Returns when to look for failed writes again, or 0.
+fn retry_ticks(shared: &Shared) -> u64 {
+    match shared.retry_until.value() {
+        0 => 0,
+        until => until
+            .saturating_sub(now())
+            .clamp(1, shared.retries.first_ticks.max(1)),
+    }
+}
+
+/// Returns the smaller of two numbers of ticks, of which 0 stands for never.
+fn soonest(a: u64, b: u64) -> Option<usize> {
+    let ticks = match (a, b) {
+        (0, ticks) | (ticks, 0) => ticks,
+        (a, b) => a.min(b),
+    };
+    usize::try_from(ticks).ok().filter(|&ticks| ticks != 0)
 }

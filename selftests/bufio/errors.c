@@ -276,6 +276,41 @@ static void write_error_lasting(struct bt *t)
 	bufio_client_destroy(c);
 }
 
+#ifdef BT_MEMSCOPE
+/* Written again in the background, so many times and no more; then when somebody asks. */
+static void write_retries(struct bt *t)
+{
+	struct bufio_client *c = writer(t, 0);
+	unsigned int ms, i;
+	int r;
+
+	if (!c)
+		return;
+	fail_block(t, GATE_WRITE, 3, BLK_STS_IOERR, -1);
+	bufio_write_dirty_async(c);
+	for (ms = 0; ms < BT_SOON_MS && gate_total(t->gate, GATE_WRITE) < 4; ms += 50)
+		msleep(50);
+	bt_row_ours(t, "writes", gate_total(t->gate, GATE_WRITE), 4);
+	/* The pauses are 250, 500 and 1000 ms. */
+	msleep(3000);
+	bt_row_ours(t, "no_more", gate_total(t->gate, GATE_WRITE), 4);
+	bt_row_ours(t, "kept", bt_read_is(c, 3, BT_NEW), 1);
+	bt_row_ours(t, "reported", bufio_write_dirty(c), -EIO);
+	gate_clear(t->gate);
+	/* What that one left may have been repeated once more before. */
+	for (i = 0, r = -1; i < 3 && r; i++)
+		r = bufio_write_dirty(c);
+	bt_row_ours(t, "works_again", r, 0);
+	bt_row_ours(t, "on_disk", bt_disk_is(t, BT_NEW, 3 * BT_SPB, BT_SPB), 1);
+	bufio_client_destroy(c);
+}
+#else
+static void write_retries(struct bt *t)
+{
+	bt_fig(t, "no_such_thing", 1);
+}
+#endif
+
 /* With the flag that asks for it, a failed write drops the data on both. */
 static void write_error_drop(struct bt *t)
 {
@@ -511,6 +546,7 @@ const struct bt_case bt_errors[] = {
 	{ "prefetch_error", "W3: what a failed prefetch leaves", prefetch_error },
 	{ "write_error", "reported once; the fate of the data", write_error },
 	{ "write_error_lasting", "the device fails for a while", write_error_lasting },
+	{ "write_retries", "a failed write is repeated with a bound", write_retries },
 	{ "write_error_drop", "data of a failed write is dropped on request",
 	  write_error_drop },
 	{ "write_error_first", "which error is reported", write_error_first },
