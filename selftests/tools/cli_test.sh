@@ -70,7 +70,7 @@ check "no arguments: 2" exits 2 "$memscope"
 
 remembered() {
 	same status "[('mark', {'comm': 'memscope', 'pid': $1, 'uid': 0}, True, False, ['noio', 'local-throttle'])]" \
-		"$(json "[(m['how'], m['by'], m['age_ns'] > 0, m['counters'] is None, m['scopes']) for m in s['marks'] if m['pid'] == $1]")"
+		"$(json "[(m['how'], m['by'], m['age_ns'] > 0, m['counters'] is None, m['mark']) for m in s['marks'] if m['pid'] == $1]")"
 }
 check "run: the status has by whom, for how long, and counters" asleep remembered "$memscope" run --io --
 

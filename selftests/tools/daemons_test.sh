@@ -35,14 +35,13 @@ serve() {
 daemon_pids() { grep . $cg/daemon/cgroup.procs; }
 
 flags_on_every_thread() { # FLAGS
-	local pid tid n=0 seen
+	local pid tid n=0
 	for pid in $(daemon_pids); do
 		for tid in "/proc/$pid/task"/*; do
 			tid=${tid##*/}
-			seen=$(marks "$pid" "$tid")
-			[ "$seen" = gone ] && continue
-			same "marks of $pid/$tid ($(<"/proc/$pid/comm"))" "$1" "$seen" || return
-			n=$((n + 1))
+			wait_for 20 have_marks "$1" "$pid" "$tid" ||
+				{ same "marks of $pid/$tid ($(<"/proc/$pid/comm"))" "$1" "$(marks "$pid" "$tid")"; return; }
+			[ "$(marks "$pid" "$tid")" = gone ] || n=$((n + 1))
 		done
 	done
 	[ $n -gt 0 ] || { echo "# no daemon runs"; return 1; }
@@ -192,7 +191,7 @@ serve_tgtd() {
 	check "iscsid: starts" quietly "$memscope" run --io -- iscsid -p /run/iscsid.pid
 	wait_for 20 test -s /run/iscsid.pid
 	check "iscsid: logs in" iscsi_login
-	check "iscsid: is marked" same marks "$IO" "$(marks "$(</run/iscsid.pid)")"
+	check "iscsid: is marked" wait_for 20 eval '[ "$(marks "$(</run/iscsid.pid)")" = "$IO" ]'
 	exercise tgtd "$(scsi_disk VIRTUAL-DISK)" "$IO"
 	quietly iscsiadm -m node -T iqn.2000-01.memscope:t -p 127.0.0.1 --logout
 	kill "$(</run/iscsid.pid)"

@@ -21,6 +21,7 @@ example() {
 	served+=" $pid"
 	read -r -t 300 line <&"$out"
 	same "what it says" serving "$line" || return
+	for tid in "/proc/$pid/task"/*; do wait_for 20 have_marks "$IO" "$pid" "${tid##*/}"; done
 	seen=$(for tid in "/proc/$pid/task"/*; do marks "$pid" "${tid##*/}"; done | grep -v gone | sort -u)
 	threads=$(ls "/proc/$pid/task" | wc -l)
 	listed=$("$memscope" status "$pid" | grep -c "^ *$pid ")

@@ -45,6 +45,13 @@ marks() {
 	if (($7 & 4)); then echo gone; return; fi
 	printf '0x%x\n' $(($7 & 0x1c0000))
 }
+# have_marks MARKS PID [TID]: it has them, or has ended. To be waited for: while it reads its
+# program from the disk the kernel sets NOFS itself, for readahead.
+have_marks() {
+	local seen
+	seen=$(marks "${@:2}")
+	[ "$seen" = gone ] || [ "$seen" = "$1" ]
+}
 # include/linux/sched.h: PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE, and with NOFS.
 IO=0x180000 FS=0x140000 NONE=0x0
 

@@ -358,8 +358,9 @@ struct memscope_call {
  *
  * %MEMSCOPE_HOW_OWN: by prctl(), SET_IO_FLUSHER or SET_SCOPES, or by inheriting
  * from a thread that was. The kernel keeps no record of these: @by_pid and
- * @since_ns are 0, @by_uid is 0xffffffff. A thread that is in a CALL is seen
- * like this as well.
+ * @since_ns are 0, @by_uid is 0xffffffff. A thread that is in a CALL, or for which
+ * the kernel itself has set scopes for a while (NOFS for readahead), is seen like
+ * this as well.
  * %MEMSCOPE_HOW_MARK: for good, by MARK.
  * %MEMSCOPE_HOW_HOLD: by MARK with HOLD.
  * %MEMSCOPE_HOW_DELEGATED: the same through a delegated file.

@@ -14,6 +14,7 @@ use std::{
     process::{Command, Stdio},
     sync::mpsc,
     thread,
+    time::Duration,
 };
 
 /// The device, and the calling thread without scopes that an earlier test left.
@@ -23,9 +24,19 @@ fn device() -> Device {
     device
 }
 
-fn stat_of(pid: u32) -> Scopes {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    memscope::scopes_of_stat(&stat).unwrap()
+/// What another process has, waiting for it to be `want`: a program that has just been started is
+/// read from the disk, and for readahead the kernel sets NOFS itself.
+fn wait_stat(pid: u32, want: Scopes) -> Scopes {
+    let mut have = Scopes::empty();
+    for _ in 0..1000 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        have = memscope::scopes_of_stat(&stat).unwrap();
+        if have == want {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    have
 }
 
 /// Every set that is set is read back, by the device and in /proc.
@@ -94,7 +105,7 @@ fn a_hold_covers_every_thread() {
     let new = thread::spawn(|| current().unwrap()).join().unwrap();
     assert_eq!(new, Scopes::FS_FLUSHER);
     let mut child = Command::new("sleep").arg("60").spawn().unwrap();
-    assert_eq!(stat_of(child.id()), Scopes::empty());
+    assert_eq!(wait_stat(child.id(), Scopes::empty()), Scopes::empty());
     child.kill().unwrap();
     child.wait().unwrap();
     drop(hold);
@@ -115,7 +126,7 @@ fn another_process_by_pidfd() {
             .mark(&Mark::other_process(pidfd.as_fd(), set))
             .unwrap();
         assert_eq!((outcome.done, outcome.remaining), (1, 0));
-        assert_eq!(stat_of(child.id()), set);
+        assert_eq!(wait_stat(child.id(), set), set);
     }
     child.kill().unwrap();
     child.wait().unwrap();
