@@ -372,6 +372,8 @@ TEST_F(tally, registered_is_seen)
 	static char text[65536];
 	char path[64], want[100];
 	struct stat st;
+	pid_t pid;
+	int i;
 
 	ASSERT_EQ(0, stat(DISK, &st));
 	ASSERT_EQ(0, register_disk(self->fd, 0));
@@ -385,6 +387,27 @@ TEST_F(tally, registered_is_seen)
 		 minor(st.st_rdev), getpid());
 	EXPECT_NE(NULL, strstr(text, want));
 	EXPECT_EQ(0, IN_CHILD(register_disk(self->fd, MEMSCOPE_REGISTER_REMOVE) != -ENOENT));
+	/* Nor is it of a program that the process has become. */
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		int dev = open_device();
+
+		if (!register_disk(dev, 0))
+			execl("/bin/sleep", "sleep", "600", NULL);
+		_exit(1);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	for (i = 0; i < PATIENCE && (read_file(path, text, sizeof(text)) <= 0 ||
+				     strcmp(text, "sleep\n")); i++)
+		sleep_ms(10);
+	ASSERT_LT(0, read_file(FLUSHERS, text, sizeof(text)));
+	EXPECT_NE(NULL, strstr(text, want));
+	snprintf(want, sizeof(want), " process %d\n", pid);
+	EXPECT_EQ(NULL, strstr(text, want));
+	kill(pid, SIGKILL);
+	ASSERT_EQ(pid, waitpid(pid, &i, 0));
+	EXPECT_TRUE(WIFSIGNALED(i));
 	/* A child that closes its descriptor ends nothing. */
 	EXPECT_EQ(0, IN_CHILD(close(self->fd)));
 	EXPECT_EQ(0, register_disk(self->fd, MEMSCOPE_REGISTER_REMOVE));

@@ -14,6 +14,23 @@ prefix="32 bit: "
 cargo_tests "$tools/test/fallback.32" --test-threads=1
 doc_examples
 
+# The examples with a fallback: the thread that serves is marked, and what it starts.
+falls_back() { # PROGRAM
+	local pid in status=0
+	mkfifo /tmp/in
+	"$1" </tmp/in >/tmp/out 2>/tmp/error &
+	pid=$!
+	exec {in}>/tmp/in
+	rm /tmp/in
+	wait_for 20 grep -qx serving /tmp/out && same marks "$IO" "$(marks $pid)" &&
+		grep -q "modprobe memscope" /tmp/error || status=1
+	exec {in}>&-
+	wait $pid || status=1
+	return $status
+}
+check "a daemon in C is marked by prctl" falls_back "$tools/examples/daemon-c"
+check "a daemon in Rust is marked by prctl" falls_back "$tools/examples/daemon-rs"
+
 run_io() { same marks "$IO" "$("$memscope" run --io -- bash -c '. "$0"; marks $$' "$(dirname "$0")/lib")"; }
 check "run --io marks by prctl" run_io
 
