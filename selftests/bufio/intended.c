@@ -25,7 +25,6 @@ const struct bt_intended bt_intended[] = {
 	{ "w4_wait.read_miss_goes_on", 1, W4 },
 	{ "w4_wait.mark_of_dirty_goes_on", 1, "W5: no lock for a buffer that is dirty" },
 	{ "w4_wait.forget_goes_on", 1, W4 },
-	{ "w4_room.reads_go_on", 1, W4 },
 	{ "w6_shrink.reported_too_many", 0, "W6: the shrinker reports what was freed" },
 	{ "w7_lost_wake.wake_up_lost", 0, "W7: no lost wake-ups" },
 	{ "w8_minimum.kept", 1, "W8: the minimum is kept" },
