@@ -284,7 +284,8 @@ bool bt_done(struct bt_worker *w, unsigned int ms)
 /* The case is stuck if the worker is: the run's timeout reports it. */
 int bt_join(struct bt_worker *w)
 {
-	wait_for_completion(&w->done);
+	while (!wait_for_completion_timeout(&w->done, 30 * HZ))
+		; /* in parts, or it would be taken for hung */
 	if (w->task) {
 		kthread_stop_put(w->task);
 		w->task = NULL;
@@ -492,6 +493,17 @@ static int bt_thread(void *arg)
 	return 0;
 }
 
+/* In parts, or it would be taken for hung. */
+static bool bt_wait(struct bt *t)
+{
+	u64 left = bt_arg(t, "timeout", 60);
+
+	for (; left > 30; left -= 30)
+		if (wait_for_completion_timeout(&t->done, 30 * HZ))
+			return true;
+	return wait_for_completion_timeout(&t->done, left * HZ);
+}
+
 static int bt_run(struct bt *t)
 {
 	struct task_struct *task;
@@ -505,7 +517,7 @@ static int bt_run(struct bt *t)
 		return PTR_ERR(task);
 	get_task_struct(task);
 	wake_up_process(task);
-	if (wait_for_completion_timeout(&t->done, HZ * bt_arg(t, "timeout", 60))) {
+	if (bt_wait(t)) {
 		kthread_stop_put(task);
 		return 0;
 	}
@@ -564,7 +576,9 @@ static const struct file_operations bt_run_fops = {
 
 static int bt_result_show(struct seq_file *m, void *v)
 {
-	mutex_lock(&bt_run_lock);
+	/* A case may read files with this lock held, whose lock is held here. */
+	if (!mutex_trylock(&bt_run_lock))
+		return -EBUSY;
 	if (bt_last) {
 		spin_lock(&bt_last->lock);
 		seq_write(m, bt_last->out, bt_last->len);
