@@ -30,10 +30,19 @@ LOOSE = ("pressure_", "mark_")
 def load(files):
     found = []
     for name in files:
+        rows = {}
         with open(name, encoding="ascii") as f:
-            for line in f:
-                found.append(judged(json.loads(line), os.path.basename(name).split(".")[0]))
+            for row in map(json.loads, f):
+                rows.setdefault(row["id"], []).append(row)
+        found += [judged(least(boots), os.path.basename(name).split(".")[0]) for boots in rows.values()]
     return found
+
+
+def least(boots):
+    """One row of those of several boots."""
+    if len(boots) == 1:
+        return boots[0]
+    return boots[0] | {side: [min(boot[side][0] for boot in boots)] for side in ("theirs", "ours")}
 
 
 def judged(raw, mode):
