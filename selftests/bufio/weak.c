@@ -412,11 +412,11 @@ static void write_ahead(struct bt *t)
 			break;
 		for (i = 0; i < 100; i++)
 			bt_write(c, i, BT_NEW);
-		for (ms = 0; ms < (round ? BT_STUCK_MS : BT_SOON_MS); ms += 10) {
+		for (ms = 0; ms < (round ? BT_STUCK_MS : BT_SOON_MS); ms += 20) {
 			writes = gate_total(t->gate, GATE_WRITE);
 			if (writes)
 				break;
-			msleep(10);
+			msleep(20);
 		}
 		bt_row_ours(t, round ? "ahead_short" : "ahead", writes > 0, !round);
 		bt_row(t, round ? "flush_short" : "flush", bufio_write_dirty(c), 0);
