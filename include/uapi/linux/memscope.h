@@ -360,7 +360,7 @@ struct memscope_call {
  * from a thread that was. The kernel keeps no record of these: @by_pid and
  * @since_ns are 0, @by_uid is 0xffffffff. A thread that is in a CALL, or for which
  * the kernel itself has set scopes for a while (NOFS for readahead), is seen like
- * this as well.
+ * this as well; so is, for a moment, a thread that is being created or ends.
  * %MEMSCOPE_HOW_MARK: for good, by MARK.
  * %MEMSCOPE_HOW_HOLD: by MARK with HOLD.
  * %MEMSCOPE_HOW_DELEGATED: the same through a delegated file.
