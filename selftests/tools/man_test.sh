@@ -87,9 +87,8 @@ shell_example() {
 	bash /tmp/example.sh >/tmp/log 2>&1 &
 	wait_for 20 eval '[ "$(marks "$(pgrep -n -x '"$2"')" 2>/dev/null)" = '"$3"' ]' ||
 		{ sed 's/^/# /' /tmp/log; status=1; }
-	# shellcheck disable=SC2046 # words
-	kill $(pgrep -x "$2")
-	wait_for 20 eval '! pgrep -x '"$2"' >/dev/null' || status=1
+	# Again and again: it may still be on its way into the background.
+	wait_for 20 eval '! pkill -x '"$2"'' || status=1
 	return $status
 }
 truncate -s 1M /srv/image
