@@ -73,7 +73,7 @@ s64 bt_stat(struct bt *t, const char *key)
 }
 
 #ifdef BT_MEMSCOPE
-static void is(struct bt *t, const char *when, const char *key, s64 want)
+static noinline_for_stack void is(struct bt *t, const char *when, const char *key, s64 want)
 {
 	char row[64];
 
