@@ -7,7 +7,6 @@
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h).
 
-use crate::bindings as own;
 use kernel::{
     bindings,
     ffi::{c_int, c_void},
@@ -84,7 +83,6 @@ impl<T: Show> fmt::Display for Shown<'_, T> {
 #[pin_data(PinnedDrop)]
 pub(crate) struct File<T: Show> {
     dentry: *mut bindings::dentry,
-    fops: bindings::file_operations,
     data: T,
     dir: Arc<Dir>,
 }
@@ -94,32 +92,38 @@ unsafe impl<T: Show> Send for File<T> {}
 // SAFETY: As above, and shared.
 unsafe impl<T: Show> Sync for File<T> {}
 
+extern "C" {
+    // THIS_MODULE, of which Rust has no constant in every version. Only its address is used.
+    static __this_module: u8;
+}
+
 impl<T: Show> File<T> {
+    // Static: a file that is still open when it is removed is released by these later.
+    const FOPS: bindings::file_operations = bindings::file_operations {
+        owner: (&raw const __this_module).cast_mut().cast(),
+        open: Some(Self::open),
+        read: Some(bindings::seq_read),
+        llseek: Some(bindings::seq_lseek),
+        release: Some(bindings::single_release),
+        ..pin_init::zeroed()
+    };
+
     /// Creates a file in `dir`.
     pub(crate) fn new<'a>(
         dir: Arc<Dir>,
         name: &'a CStr,
         data: T,
     ) -> impl PinInit<Self> + use<'a, T> {
-        let fops = bindings::file_operations {
-            // SAFETY: May be called anywhere.
-            owner: unsafe { own::memscope_helper_this_module() },
-            open: Some(Self::open),
-            read: Some(bindings::seq_read),
-            llseek: Some(bindings::seq_lseek),
-            release: Some(bindings::single_release),
-            ..pin_init::zeroed()
-        };
+        let fops: &'static bindings::file_operations = &Self::FOPS;
         pin_init!(&this in Self {
             // Before the file, which may be opened as soon as it is there.
-            fops,
             data,
             dir,
             dentry: {
                 let this = this.as_ptr();
                 // SAFETY: `name` is a C string, which is copied; `dir` is there by its invariant.
-                // `data` and `fops` are initialised, and stay where they are until drop has
-                // removed the file.
+                // `data` is initialised, and stays where it is until drop has
+                // removed the file; `fops` stays for ever.
                 unsafe {
                     bindings::debugfs_create_file_full(
                         name.as_char_ptr(),
@@ -127,7 +131,7 @@ impl<T: Show> File<T> {
                         (*this).dir.dentry,
                         (&raw mut (*this).data).cast(),
                         core::ptr::null(),
-                        &raw const (*this).fops,
+                        fops,
                     )
                 }
             },
