@@ -33,7 +33,6 @@ void memscope_helper_task_comm(char *name, struct task_struct *task);
 bool memscope_helper_fatal_signal_pending(void);
 void memscope_helper_tracepoint_synchronize_unregister(void);
 void memscope_helper_synchronize_rcu_tasks(void);
-struct module *memscope_helper_this_module(void);
 void memscope_helper_module_get(void);
 void memscope_helper_module_put(void);
 void memscope_helper_smp_mb(void);

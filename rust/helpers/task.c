@@ -73,12 +73,6 @@ void memscope_helper_synchronize_rcu_tasks(void)
 }
 
 /* THIS_MODULE has another name in Rust from one kernel to the next */
-struct module *memscope_helper_this_module(void)
-{
-	return THIS_MODULE;
-}
-
-/* as above */
 void memscope_helper_module_get(void)
 {
 	__module_get(THIS_MODULE);
