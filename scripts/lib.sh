@@ -87,7 +87,7 @@ die() {
 	shift
 	local line
 	for line; do printf '  %s\n' "$line" >&2; done
-	exit 1
+	exit "${die_status:-1}"
 }
 
 # step LABEL LOG COMMAND...: runs a long command with its output in a log,
