@@ -221,8 +221,8 @@ struct memscope_mark {
  * Return: the number of threads on which it is not in force (@remaining), 0 if
  * it is on all; or -1 with errno, checked in this order:
  *
- * * %EFAULT: the argument cannot be read
  * * %EINVAL: the struct is smaller than the one above
+ * * %EFAULT: the argument cannot be read
  * * %E2BIG: the struct is larger, and has a non-zero byte there
  * * %EKEYREVOKED: the file was delegated, and that has been revoked
  * * %EPERM: as for %MEMSCOPE_IOC_SET_IO_FLUSHER, unless the file is delegated to
@@ -337,8 +337,8 @@ struct memscope_call {
  *
  * Return: what the plain call returns; or -1 with errno, checked in this order:
  *
- * * %EFAULT: the argument cannot be read
  * * %EINVAL: the struct is smaller than the one above
+ * * %EFAULT: the argument cannot be read
  * * %E2BIG: the struct is larger, and has a non-zero byte there
  * * %EKEYREVOKED: the file was delegated, and that has been revoked
  * * %EPERM: as for %MEMSCOPE_IOC_SET_IO_FLUSHER, unless the file is delegated to
@@ -479,12 +479,12 @@ struct memscope_status {
  * Return: the number of entries (@count); or -1 with errno, checked in this
  * order:
  *
- * * %EFAULT: the argument cannot be read
  * * %EINVAL: the struct is smaller than the one above
+ * * %EFAULT: the argument cannot be read
  * * %E2BIG: the struct is larger, and has a non-zero byte there
  * * %EINVAL: @flags, @reserved, @missed or @unmarked is not 0, @entry_size is less
- *   than that of the struct above or more than a page, or @cursor was never given
- *   out
+ *   than that of the struct above or more than a page, or @cursor is beyond any
+ *   that is given out
  * * %ENOMEM
  * * %EFAULT: the array or the argument cannot be written
  * * %EINTR: a fatal signal
@@ -549,8 +549,8 @@ struct memscope_delegate {
  *
  * Return: 0; or -1 with errno, checked in this order:
  *
- * * %EFAULT: the argument cannot be read
  * * %EINVAL: the struct is smaller than the one above
+ * * %EFAULT: the argument cannot be read
  * * %E2BIG: the struct is larger, and has a non-zero byte there
  * * %EPERM: as for %MEMSCOPE_IOC_SET_IO_FLUSHER
  * * %EINVAL: an unknown flag or scope; no scope; both PIDFD and FIRST; @uid or
@@ -616,8 +616,8 @@ struct memscope_register {
  * Return: 0, also where it was so before; or -1 with errno, checked in this
  * order:
  *
- * * %EFAULT: the argument cannot be read
  * * %EINVAL: the struct is smaller than the one above
+ * * %EFAULT: the argument cannot be read
  * * %E2BIG: the struct is larger, and has a non-zero byte there
  * * %EKEYREVOKED: the file was delegated, and that has been revoked
  * * %EPERM: as for %MEMSCOPE_IOC_SET_IO_FLUSHER, unless the file is delegated to
