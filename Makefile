@@ -56,6 +56,7 @@ kdir-check:
 		exit 1; }
 
 KBUILD_CALL = $(MAKE) -C "$(KDIR)" M="$(TOP)"
+EXT_CALL = $(MAKE) -C "$(KDIR)" M="$(realpath $(M))" modules KBUILD_EXTRA_SYMBOLS="$(TOP)/Module.symvers"
 
 all: kdir-check
 	$(KBUILD_CALL) modules
@@ -72,6 +73,8 @@ else
 
 # DIR OUT TARGET [VARIABLES]: kbuild in the tree of KERNEL.
 KBUILD_CALL = $(TOP)/scripts/kbuild
+EXT_CALL = MEMSCOPE_BIND="$(realpath $(M))" $(KBUILD_CALL) $(realpath $(M)) $(OUT)/ext/$(notdir $(realpath $(M))) \
+	modules KBUILD_EXTRA_SYMBOLS=$(OUT)/Module.symvers
 
 all: setup
 	@$(KBUILD_CALL) $(TOP) $(OUT) modules
@@ -92,10 +95,9 @@ endif
 
 # A module of somebody else, against the same kernel, headers and symbols.
 ext: all
-	@test -n "$(M)" || { echo "make ext M=DIR: DIR holds your Kbuild" >&2; exit 1; }
-	@MEMSCOPE_BIND="$(realpath $(M))" $(KBUILD_CALL) $(realpath $(M)) $(OUT)/ext/$(notdir $(realpath $(M))) modules \
-		KBUILD_EXTRA_SYMBOLS=$(OUT)/Module.symvers \
-		KCFLAGS="-I$(TOP)/include -I$(TOP)/include/uapi"
+	@test -f "$(M)/Kbuild" -o -f "$(M)/Makefile" || \
+		{ echo "make ext M=DIR: DIR holds your Kbuild; '$(M)' has none" >&2; exit 1; }
+	@$(EXT_CALL) KCFLAGS="-I$(TOP)/include -I$(TOP)/include/uapi"
 
 tools:
 	@$(TOP)/scripts/tools
