@@ -98,10 +98,10 @@ memscope_bufio_client_create(struct block_device *bdev, unsigned int block_size,
  * memscope_bufio_client_destroy() - write what is dirty and free the cache
  * @c: the client; no other call on it is running or follows
  *
- * Write errors that no memscope_bufio_write_dirty_buffers() has reported are
- * logged with the number of blocks whose data was lost. Buffers that are still
- * held are logged one by one with a warning; they and what they belong to are
- * not freed.
+ * Waits for writes, and for what memscope_bufio_prefetch() reads. Write errors
+ * that no memscope_bufio_write_dirty_buffers() has reported are logged with the
+ * number of blocks whose data was lost. Buffers that are still held are logged
+ * one by one with a warning; they and what they belong to are not freed.
  *
  * Context: Process context, may sleep.
  */
@@ -111,8 +111,9 @@ void memscope_bufio_client_destroy(struct memscope_bufio_client *c);
  * memscope_bufio_client_reset() - write what is dirty and empty the cache
  * @c: the client
  *
- * Buffers that are held stay. A write error is logged, and stays pending for
- * the next memscope_bufio_write_dirty_buffers().
+ * What is being read ahead is waited for and goes as well. Buffers that are held
+ * stay. A write error is logged, and stays pending for the next
+ * memscope_bufio_write_dirty_buffers().
  *
  * Context: Process context, may sleep.
  */

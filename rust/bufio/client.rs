@@ -19,7 +19,7 @@ use crate::kapi::{
     callback::Callback,
     debugfs, params,
     rcu_table::{
-        hold::{Released, UNCLEAN},
+        hold::{Released, READING, UNCLEAN},
         Aux,
     },
     shrinker,
@@ -226,6 +226,7 @@ impl Client {
             pr_warn!("bufio: write error {errno} while a client was emptied\n");
             self.shared().errors.record(errno.unsigned_abs());
         }
+        wait_prefetched(&self.table);
         writeback::drop_deferred(&self.table);
         self.drop_where(|_| true);
     }
@@ -246,7 +247,11 @@ impl Client {
         self.shrinker = None;
         shared.global.remove(&self.table);
         let result = writeback::flush(&self.table);
-        self.table.cancel();
+        // Nobody else is at the queues then.
+        self.table.quiesce();
+        while wait_prefetched(&self.table) {}
+        // What the ends of transfers left to do is there then, and nothing is in flight.
+        self.table.quiesce();
         writeback::drop_deferred(&self.table);
         self.drop_where(|_| true);
         let unwritten = self
@@ -265,7 +270,6 @@ impl Client {
         kernel::warn_on!(leaked != 0);
         // Who leaked a buffer may still ask for its client.
         shared.handle.store(0, Relaxed);
-        self.table.quiesce();
         loop {
             let owned = shared.take_reserve(&self.table.lock());
             if owned.is_none() {
@@ -300,6 +304,40 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Waits for reads that nobody else waits for. Returns whether there was one. Sleeps.
+fn wait_prefetched(table: &Table) -> bool {
+    let mut waited = false;
+    for queue in [CLEAN, MAIN] {
+        // Each buffer is looked at once and put behind, which leaves the order as it was.
+        let mut left = table.queue_len(queue);
+        while left > 0 {
+            let locked = table.lock();
+            let mut reading = None;
+            for _ in 0..left.min(LOCK_STEPS) {
+                left = left.saturating_sub(1);
+                let Some(buffer) = locked.first(queue) else {
+                    left = 0;
+                    break;
+                };
+                locked.move_to(buffer, queue);
+                let now = buffer.snapshot();
+                // One hold: the transfer's.
+                if now.has(READING) && now.holds() == 1 {
+                    reading = locked.hold(buffer);
+                    break;
+                }
+            }
+            drop(locked);
+            if let Some(hold) = reading {
+                hold.wait_clear(READING);
+                release(hold);
+                waited = true;
+            }
+        }
+    }
+    waited
 }
 
 /// Buffers looked at before the lock is dropped for others.
