@@ -121,25 +121,15 @@ impl Which {
         let meta = buffer.meta();
         let failures = meta.failures();
         match self {
-            // Wraps after 2^32 flushes during one dirty life.
-            Self::Flush { epoch } => {
-                failures.to_count() == 0 && epoch.wrapping_sub(meta.epoch.load(Relaxed)) as i32 >= 0
-            }
+            Self::Flush { epoch } => is_of(epoch, buffer),
             Self::Before(time) => {
                 !failures.given_up(&shared.retries) && meta.dirty_since.load(Relaxed) <= time
             }
-            Self::Any | Self::Failed => {
-                if matches!(self, Self::Failed) && !now.has(WRITE_ERROR) {
-                    return false;
-                }
-                !failures.given_up(&shared.retries)
-                    && (failures.to_count() == 0 || meta.dirty_since.load(Relaxed) <= self::now())
-            }
+            Self::Any => is_due(shared, buffer),
+            Self::Failed => now.has(WRITE_ERROR) && is_due(shared, buffer),
         }
     }
-}
 
-impl Which {
     /// Whether neither this buffer nor those behind it are old enough.
     fn is_past(self, buffer: &Entry) -> bool {
         match self {
@@ -147,6 +137,21 @@ impl Which {
             Self::Flush { .. } | Self::Any | Self::Failed => false,
         }
     }
+}
+
+/// Whether a dirty buffer was so when the epoch ended, and did not fail since.
+fn is_of(epoch: u32, buffer: &Entry) -> bool {
+    let meta = buffer.meta();
+    // Wraps after 2^32 flushes during one dirty life.
+    meta.failures().to_count() == 0 && epoch.wrapping_sub(meta.epoch.load(Relaxed)) as i32 >= 0
+}
+
+/// Whether a dirty buffer may be written in the background now.
+fn is_due(shared: &Shared, buffer: &Entry) -> bool {
+    let meta = buffer.meta();
+    let failures = meta.failures();
+    !failures.given_up(&shared.retries)
+        && (failures.to_count() == 0 || meta.dirty_since.load(Relaxed) <= now())
 }
 
 /// A run that was taken from the dirty queue and is to be submitted.
@@ -394,6 +399,22 @@ fn forgive(table: &Table) {
     }
 }
 
+/// Whether a buffer is to be written, or being written, that was dirty when the epoch ended.
+fn is_left(table: &Table, epoch: u32) -> bool {
+    let locked = table.lock();
+    for queue in [DIRTY, WRITING] {
+        let mut next = locked.first(queue);
+        while let Some(buffer) = next {
+            let unwritten = buffer.snapshot().has(hold::DIRTY | hold::WRITING);
+            if unwritten && is_of(epoch, buffer) {
+                return true;
+            }
+            next = locked.after(buffer);
+        }
+    }
+    false
+}
+
 /// Writes what is dirty, waits for it, and returns the first error that was not reported. May sleep.
 pub(crate) fn write_and_wait(table: &Table) -> Result {
     let shared = &table.shared;
@@ -402,18 +423,15 @@ pub(crate) fn write_and_wait(table: &Table) -> Result {
         forgive(table);
     }
     loop {
-        let written = write(table, Which::Flush { epoch }, usize::MAX, Op::WriteSync);
+        write(table, Which::Flush { epoch }, usize::MAX, Op::WriteSync);
         let last = {
             let _locked = table.lock();
             shared.writes.load(Relaxed)
         };
-        let mut waited = false;
-        while wait_write(table, last) {
-            waited = true;
-        }
+        while wait_write(table, last) {}
         // Blocks that were dirty again during their write, or whose merged write failed, are taken in
-        // the next round; each fails alone at most once.
-        if written == 0 && !waited {
+        // the next round; each fails alone at most once. What others dirty and write meanwhile is theirs.
+        if !is_left(table, epoch) {
             break;
         }
     }
