@@ -66,22 +66,29 @@ pub(crate) fn mark_dirty(buffer: &Hold<'_>, start: u32, end: u32) -> bool {
     if snapshot.has(hold::READING) {
         return false;
     }
-    let meta = buffer.meta();
-    meta.dirty.mark(range);
-    if buffer.set_dirty() {
-        became_dirty(table, buffer);
+    buffer.meta().dirty.mark(range);
+    if !buffer.snapshot().has(hold::DIRTY) {
+        become_dirty(table, buffer);
     }
     true
 }
 
+/// Makes a buffer dirty whose range was marked.
+///
+/// The flag is set under the lock, with the move to the queue: who finds it set may ask for a flush at once,
+/// which looks at the queue.
 #[cold]
-fn became_dirty(table: &Table, buffer: &Entry) {
+fn become_dirty(table: &Table, buffer: &Entry) {
     let shared = &table.shared;
     let meta = buffer.meta();
-    // Relaxed: read by writers under the lock that follows.
+    let locked = table.lock();
+    if buffer.snapshot().has(hold::DIRTY) {
+        return;
+    }
+    // Relaxed: read by writers under the lock. Before the flag: a flush that follows it is of a later epoch.
     meta.dirty_since.store(now(), Relaxed);
     meta.epoch.store(shared.epoch.load(Relaxed), Relaxed);
-    let locked = table.lock();
+    buffer.set_dirty();
     if matches!(locked.queue_of(buffer), Some(CLEAN | MAIN)) {
         locked.move_to(buffer, DIRTY);
     }
