@@ -3,9 +3,7 @@
 //! Buffers whose write has ended: out of the queue of writes, and out of the cache if they must not stay.
 
 use super::{
-    buffer::UNWANTED,
-    client::{self, LOCK_STEPS},
-    Entry, Hold, Locked, Table, CLEAN, DIRTY, MAIN, WRITING,
+    buffer::UNWANTED, client::LOCK_STEPS, Entry, Locked, Table, CLEAN, DIRTY, MAIN, WRITING,
 };
 use crate::kapi::rcu_table::hold::{self, UNCLEAN};
 use kernel::sync::atomic::Relaxed;
@@ -67,41 +65,29 @@ fn sweep_from<'l>(locked: &'l Locked<'_>, mut next: Option<&'l Entry>, last: u64
 /// As [`sweep`], but looks at all writes that began before the call. Returns whether a buffer is clean, or
 /// gone.
 ///
-/// The lock is dropped after some of them, and a hold keeps the place. A buffer that lost its place
-/// meanwhile left the queue, so to begin anew comes to an end: the writes that are looked at get fewer.
+/// The lock is dropped after some of them. No hold keeps the place, which would stand against a forget: a
+/// buffer is where it was if it has the same write number. One that lost its place meanwhile left the queue,
+/// so to begin anew comes to an end: the writes that are looked at get fewer.
 pub(crate) fn sweep_all(table: &Table) -> bool {
-    let last = {
-        let _locked = table.lock();
-        table.shared.writes.load(Relaxed)
-    };
+    let locked = table.lock();
+    let last = table.shared.writes.load(Relaxed);
     let mut clean = false;
-    let mut place: Option<(Hold<'_>, u64)> = None;
+    let mut from = locked.first(WRITING);
     loop {
-        let next = {
-            let locked = table.lock();
-            let kept = place.as_ref().filter(|(hold, number)| {
-                locked.queue_of(hold) == Some(WRITING)
-                    && hold.meta().write_number.load(Relaxed) == *number
-            });
-            let from = match kept {
-                Some((hold, _)) => Some(&**hold),
-                None => locked.first(WRITING),
-            };
-            let swept = sweep_from(&locked, from, last);
-            clean |= swept.clean;
-            // One with more holds than fit ends this early.
-            swept
-                .next
-                .and_then(|next| Some((locked.hold(next)?, next.meta().write_number.load(Relaxed))))
-        };
-        let ended = next.is_none();
-        // Not under the lock: the last hold of a buffer that must not stay takes it.
-        if let Some((hold, _)) = core::mem::replace(&mut place, next) {
-            client::release(hold);
-        }
-        if ended {
+        let swept = sweep_from(&locked, from, last);
+        clean |= swept.clean;
+        let Some(next) = swept.next else {
             return clean;
-        }
+        };
+        let number = next.meta().write_number.load(Relaxed);
+        locked.let_others();
+        let stayed = locked.queue_of(next) == Some(WRITING)
+            && next.meta().write_number.load(Relaxed) == number;
+        from = if stayed {
+            Some(next)
+        } else {
+            locked.first(WRITING)
+        };
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) type Bucket<K> = Link<K>;
 /// # Invariants
 ///
 /// The section lasts while this exists.
-struct ReadLock(NotThreadSafe);
+pub(super) struct ReadLock(NotThreadSafe);
 
 #[cfg(all(
     CONFIG_PREEMPT_RCU,
@@ -46,7 +46,7 @@ use kernel::bindings::{rcu_read_lock, rcu_read_unlock};
 
 impl ReadLock {
     #[inline(always)]
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         // SAFETY: No requirements.
         unsafe { rcu_read_lock() };
         // INVARIANT: Just entered.

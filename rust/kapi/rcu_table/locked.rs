@@ -3,7 +3,7 @@
 //! What is done under a table's lock.
 
 use super::{
-    chains::{hash, mask, segment_of, CHAIN},
+    chains::{hash, mask, segment_of, ReadLock, CHAIN},
     entry::{Entry, Hold, Owned, NO_QUEUE},
     hold::{self, Released, Visit},
     Kind, Table, QUEUES,
@@ -48,7 +48,7 @@ impl<K: Kind> Table<K> {
 ///
 /// # Invariants
 ///
-/// The lock is held by the current context while this exists. With it, softirqs are off, which is an RCU
+/// The lock is held by the current context while this exists, but for a moment in [`Self::let_others`]. With it, softirqs are off, which is an RCU
 /// read-side section: objects named under it stay memory of their type.
 #[must_use = "the lock is dropped at once when unused"]
 pub(crate) struct Locked<'t, K: Kind> {
@@ -70,6 +70,20 @@ impl<'t, K: Kind> Locked<'t, K> {
         // SAFETY: Links of live objects and queue heads, read under the lock, are null or lead to
         // live objects, by the invariants of `Entry` and `Table`.
         unsafe { link.as_ref() }
+    }
+
+    /// Gives the lock up for a moment, so that others get it.
+    ///
+    /// Objects that were named before stay memory of their type, but may be out of the table by then, or in
+    /// another life.
+    pub(crate) fn let_others(&self) {
+        // Overlaps with both sections of the lock, which are RCU read-side sections as well.
+        let _rcu = ReadLock::new();
+        // SAFETY: By the type invariants.
+        unsafe { bindings::memscope_helper_spin_unlock_bh(self.table.lock.get()) };
+        // SAFETY: Initialised with the table, and just given up.
+        // INVARIANT: Taken again.
+        unsafe { bindings::memscope_helper_spin_lock_bh(self.table.lock.get()) };
     }
 
     /// Returns what belongs to the table.
