@@ -277,7 +277,7 @@ int memscope_bufio_write_dirty_buffers(struct memscope_bufio_client *c);
  * @c: the client
  *
  * Context: Process context, may sleep. Not from a bio submission.
- * Return: 0 or -errno; -EINVAL from a bio submission.
+ * Return: 0; -EIO or -EOPNOTSUPP from the device; -EINVAL from a bio submission.
  */
 int memscope_bufio_issue_flush(struct memscope_bufio_client *c);
 
@@ -290,7 +290,7 @@ int memscope_bufio_issue_flush(struct memscope_bufio_client *c);
  * The cache is not touched: the caller forgets the blocks.
  *
  * Context: Process context, may sleep. Not from a bio submission.
- * Return: 0 or -errno; -EOPNOTSUPP if the device cannot; -EINVAL from a bio
+ * Return: 0; -EIO; -EOPNOTSUPP if the device cannot; -EINVAL from a bio
  * submission.
  */
 int memscope_bufio_issue_discard(struct memscope_bufio_client *c,

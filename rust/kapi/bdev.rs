@@ -19,6 +19,11 @@ pub(crate) fn not_supported() -> Error {
     Error::from_errno((bindings::EOPNOTSUPP as i32).wrapping_neg())
 }
 
+/// The error that dm-io has for one of the block layer.
+fn as_dm_io(result: Result) -> Result {
+    result.map_err(|error| if error == not_supported() { error } else { EIO })
+}
+
 /// A file that a block device was opened as.
 ///
 /// # Invariants
@@ -118,21 +123,41 @@ impl Bdev {
     }
 
     /// Flushes the device's write cache. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP`; `EIO` for all else.
     pub(crate) fn flush(&self) -> Result {
         // SAFETY: By the type invariants.
-        to_result(unsafe { bindings::blkdev_issue_flush(self.raw.as_ptr()) })
+        as_dm_io(to_result(unsafe {
+            bindings::blkdev_issue_flush(self.raw.as_ptr())
+        }))
     }
 
     /// Discards sectors. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::flush`].
     pub(crate) fn discard(&self, sector: u64, sectors: u64) -> Result {
         // SAFETY: By the type invariants.
         if unsafe { bindings::memscope_helper_bdev_max_discard_sectors(self.raw.as_ptr()) } == 0 {
             return Err(not_supported());
         }
         let gfp = Gfp::NOIO.as_raw();
+        let mut bio = ptr::null_mut();
+        // Not `blkdev_issue_discard()`, which takes a discard that was refused for one that was done.
         // SAFETY: By the type invariants; the block layer checks the range.
-        to_result(unsafe {
-            bindings::blkdev_issue_discard(self.raw.as_ptr(), sector, sectors, gfp)
-        })
+        unsafe {
+            bindings::__blkdev_issue_discard(self.raw.as_ptr(), sector, sectors, gfp, &mut bio)
+        };
+        if bio.is_null() {
+            return Ok(());
+        }
+        // SAFETY: The last of the chain that was just made, which is complete.
+        let result = to_result(unsafe { bindings::submit_bio_wait(bio) });
+        // SAFETY: It has ended, and is not used again.
+        unsafe { bindings::bio_put(bio) };
+        as_dm_io(result)
     }
 }
