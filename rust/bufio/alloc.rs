@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     kapi::{
+        block_mem::Memory,
         gfp::{self, Gfp},
         rcu_table::hold::{Visit, UNCLEAN},
         wait,
@@ -126,16 +127,18 @@ fn allocate(table: &Arc<Table>, gfp: Gfp) -> Result<Owned, Failed> {
     let shared = &table.shared;
     let bytes = shared.buffer_bytes();
     shared.admit(bytes).map_err(Failed::Refused)?;
-    build(table, gfp).ok_or_else(|| {
-        shared.uncharge(bytes);
-        Failed::NoMemory
-    })
+    let memory = shared.pool.allocate(gfp);
+    memory
+        .and_then(|memory| build(table, memory, gfp))
+        .ok_or_else(|| {
+            shared.uncharge(bytes);
+            Failed::NoMemory
+        })
 }
 
-/// Allocates a buffer that is charged.
-fn build(table: &Arc<Table>, gfp: Gfp) -> Option<Owned> {
+/// Makes a buffer that is charged of the memory of its data.
+fn build(table: &Arc<Table>, memory: Memory, gfp: Gfp) -> Option<Owned> {
     let shared = &table.shared;
-    let memory = shared.pool.allocate(gfp)?;
     match table.allocate(Data { memory }, gfp.no_reserves()) {
         Ok(owned) => {
             owned.meta().renew();
@@ -150,11 +153,15 @@ fn build(table: &Arc<Table>, gfp: Gfp) -> Option<Owned> {
 }
 
 /// Allocates a buffer for the reserve, whatever the limits. May sleep and reclaim.
+///
+/// Also where memory is too fragmented for adjacent pages: the reserve is what is there then.
 pub(crate) fn for_reserve(table: &Arc<Table>) -> Option<Owned> {
     let shared = &table.shared;
     let bytes = shared.buffer_bytes();
     shared.force(bytes);
-    let owned = build(table, gfp::current(Gfp::KERNEL));
+    let gfp = gfp::current(Gfp::KERNEL);
+    let memory = shared.pool.allocate_anyhow(gfp);
+    let owned = memory.and_then(|memory| build(table, memory, gfp));
     if owned.is_none() {
         shared.uncharge(bytes);
     }

@@ -63,7 +63,7 @@ pub(crate) struct Shared {
     /// Buffers that the reserve should have.
     pub(crate) reserved: usize,
     // Its lock is taken inside the table's, so with softirqs off.
-    reserve: Pin<KBox<SpinLock<KVec<Owned>>>>,
+    reserve: Pin<KBox<SpinLock<KVVec<Owned>>>>,
     // Of `reserve`, to be looked at without the lock.
     reserve_len: Atomic<usize>,
     /// The first write error that was not reported.
@@ -127,7 +127,7 @@ impl Shared {
             reserved,
             reserve: KBox::pin_init(
                 new_spinlock!(
-                    KVec::with_capacity(reserved, GFP_KERNEL)?,
+                    KVVec::with_capacity(reserved, GFP_KERNEL | __GFP_NOWARN)?,
                     "Client::reserve"
                 ),
                 GFP_KERNEL,

@@ -181,8 +181,21 @@ impl Pool {
     /// vmalloc enters with the page allocator's flags and whatever scope the task is in: its page
     /// tables know nothing else.
     pub(crate) fn allocate(&self, gfp: Gfp) -> Option<Memory> {
+        self.allocate_from(self.source, gfp)
+    }
+
+    /// Allocates a block from vmalloc where adjacent pages cannot be had.
+    pub(crate) fn allocate_anyhow(&self, gfp: Gfp) -> Option<Memory> {
+        if self.source != Source::Pages {
+            return self.allocate(gfp);
+        }
+        self.allocate(gfp.once())
+            .or_else(|| self.allocate_from(Source::Vmalloc, gfp))
+    }
+
+    fn allocate_from(&self, source: Source, gfp: Gfp) -> Option<Memory> {
         let gfp = gfp.as_raw();
-        let start: *mut u8 = match (self.source, self.slab) {
+        let start: *mut u8 = match (source, self.slab) {
             // SAFETY: The slab exists.
             (Source::Slab, Some(slab)) => unsafe {
                 bindings::kmem_cache_alloc_noprof(slab.as_ptr(), gfp).cast()
@@ -202,15 +215,15 @@ impl Pool {
             (Source::Slab, None) => ptr::null_mut(),
         };
         let start = NonNull::new(start)?;
-        if let Some(counter) = self.source.counter() {
+        if let Some(counter) = source.counter() {
             // Relaxed: only a sum.
             counter.add(self.footprint() as u64, Relaxed);
         }
         // INVARIANT: Just allocated.
         Some(Memory {
             start,
-            source: self.source,
-            emergency_pages: self.count_emergency_pages(start.as_ptr()),
+            source,
+            emergency_pages: self.count_emergency_pages(source, start.as_ptr()),
         })
     }
 
@@ -247,8 +260,8 @@ impl Pool {
     ///
     /// Slab pages are not looked at: slabs keep theirs from ordinary allocations by themselves, and this
     /// pool never asks them for any.
-    fn count_emergency_pages(&self, start: *mut u8) -> u32 {
-        match self.source {
+    fn count_emergency_pages(&self, source: Source, start: *mut u8) -> u32 {
+        match source {
             Source::Slab => 0,
             Source::Pages => {
                 // SAFETY: The address of a page of ours.

@@ -63,6 +63,11 @@ impl Gfp {
         Self(self.0 | other.0)
     }
 
+    /// The same in one attempt, without a warning when it fails.
+    pub(crate) const fn once(self) -> Self {
+        Self(self.0 | bindings::__GFP_NORETRY | bindings::__GFP_NOWARN)
+    }
+
     /// The same without the emergency reserves.
     pub(crate) const fn no_reserves(self) -> Self {
         Self(self.0 & !bindings::__GFP_MEMALLOC | bindings::__GFP_NOMEMALLOC)
