@@ -246,6 +246,7 @@ fn read(hold: &Hold<'_>, ioprio: u16) {
 fn insert<'t>(table: &'t Arc<Table>, mut owned: Owned, block: u64, flags: u64) -> Option<Hold<'t>> {
     let shared = &table.shared;
     owned.renew_aux();
+    owned.set_key(block);
     shared.alloc_callback.call(owned.as_ptr());
     if let Some(hooks) = &shared.hooks {
         hooks.on_alloc(&Fresh {

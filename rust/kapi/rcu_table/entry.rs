@@ -298,6 +298,12 @@ impl<K: Kind> Owned<K> {
         unsafe { &*table }
     }
 
+    /// Names the object, before it is inserted, as it will be.
+    pub(crate) fn set_key(&mut self, key: u64) {
+        // Relaxed: a stray reader finds the object dead.
+        self.key.store(key, Relaxed);
+    }
+
     /// Returns a pointer that names the object in callbacks.
     pub(crate) fn as_ptr(&self) -> *mut Entry<K> {
         self.entry.as_ptr()
