@@ -132,6 +132,11 @@ void bt_spawn(struct bt_worker *w, int (*fn)(void *arg), void *arg);
 bool bt_done(struct bt_worker *w, unsigned int ms);
 int bt_join(struct bt_worker *w);
 
+/* A thread calls bt_stop_me() to be stopped at the nth lock of memscope's that it takes then. */
+int bt_stops(bool on);
+void bt_stop_me(unsigned int nth);
+bool bt_stopped(unsigned int ms);
+
 /* Clients. */
 struct bufio_client *bt_client_bs(struct bt *t, unsigned int block_size);
 struct bufio_client *bt_client(struct bt *t);

@@ -28,6 +28,14 @@ static int bad_end_fn(void *arg)
 	return 0;
 }
 
+static int bad_order_fn(void *arg)
+{
+	struct job *j = arg;
+
+	bufio_mark_partial_dirty(j->b, 9, 8);
+	return 0;
+}
+
 /* The oops ends the thread, not the machine: it holds nothing at that point. */
 static int dies(int (*fn)(void *arg), struct job *j)
 {
@@ -52,11 +60,48 @@ static void wrong_range(struct bt *t)
 	if (bt_row(t, "read", bt_err(bufio_read(j.c, 1, &j.b)), 0)) {
 		bt_row(t, "empty_kills", dies(bad_range_fn, &j), 1);
 		bt_row(t, "end_kills", dies(bad_end_fn, &j), 1);
+		bt_row(t, "order_kills", dies(bad_order_fn, &j), 1);
 		bufio_release(j.b);
 		bt_row(t, "not_dirty", bufio_write_dirty(j.c), 0);
 		bt_row(t, "no_write", gate_total(t->gate, GATE_WRITE), 0);
 	}
 	bufio_client_destroy(j.c);
+}
+
+/*
+ * A mark after the release, when the buffer stands for another block that is
+ * being read. dm-bufio has a BUG_ON there, with its mutex held, so it is not
+ * called on it.
+ */
+static void dirty_in_read(struct bt *t)
+{
+	s64 old = bt_param_get("max_cache_size_bytes");
+	struct bufio_buffer *b;
+	struct bufio_client *c;
+	struct bt_reader r;
+	struct bt_worker w;
+
+	/* One buffer in all. */
+	if (!bt_row(t, "set", bt_param_set("max_cache_size_bytes", 1), 0))
+		return;
+	c = bt_client(t);
+	if (c && bt_row(t, "read", bt_err(bufio_read(c, 1, &b)), 0)) {
+		bufio_release(b);
+		gate_hold(t->gate, GATE_READ, 0, GATE_ALL);
+		r = (struct bt_reader) { .c = c, .block = 2 };
+		bt_spawn(&w, bt_read_fn, &r);
+		bt_row(t, "held", gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
+		bt_row(t, "same_buffer", bufio_get_block_number(b), 2);
+		if (BT_OURS)
+			bufio_mark_dirty(b);
+		gate_open(t->gate);
+		bt_row(t, "contents", bt_join(&w), 1);
+		bt_row(t, "not_dirty", bufio_write_dirty(c), 0);
+		bt_row(t, "no_write", gate_total(t->gate, GATE_WRITE), 0);
+	}
+	if (c)
+		bufio_client_destroy(c);
+	bt_param_set("max_cache_size_bytes", old);
 }
 
 /*
@@ -116,6 +161,8 @@ static void double_release(struct bt *t)
 const struct bt_case bt_calls[] = {
 	{ "wrong_range", "a bad range does no harm", wrong_range,
 	  BT_FATAL | BT_WARNS | BT_WARNS_OURS },
+	{ "dirty_in_read", "a mark of a buffer being read does no harm", dirty_in_read,
+	  BT_WARNS_OURS },
 	{ "w9_forget_no_sleep", "W9: forget_buffers on a NO_SLEEP client", w9_forget_no_sleep },
 	{ "double_release", "a second release of one hold does no harm", double_release,
 	  BT_FATAL | BT_WARNS | BT_WARNS_OURS },

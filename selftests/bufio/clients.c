@@ -3,6 +3,7 @@
 
 #include <linux/dm-io.h>
 #include <linux/ioprio.h>
+#include <linux/kprobes.h>
 
 #include "bufio_test.h"
 
@@ -56,6 +57,58 @@ static void create_reserve_0(struct bt *t)
 		return;
 	bt_row(t, "read", bt_read_is(c, 3, BT_OLD), 1);
 	bufio_client_destroy(c);
+}
+
+/* As if no two free pages were adjacent, for this thread. */
+static struct task_struct *fragmented;
+
+static int pages_begin(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	unsigned int *order = (unsigned int *)ri->data;
+
+	*order = regs_get_kernel_argument(regs, 1);
+	return current != READ_ONCE(fragmented) || !*order;
+}
+
+static int pages_end(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	unsigned int *order = (unsigned int *)ri->data;
+
+	free_pages(regs_return_value(regs), *order);
+	regs_set_return_value(regs, 0);
+	return 0;
+}
+
+#define LARGE		(1 << 20)	/* bytes of a block of many pages */
+
+/* A reserve of large blocks is had without adjacent pages, and serves. */
+static void create_fragmented(struct bt *t)
+{
+	struct kretprobe pages = {
+		.kp.symbol_name = "get_free_pages_noprof",
+		.entry_handler = pages_begin,
+		.handler = pages_end,
+		.data_size = sizeof(unsigned int),
+	};
+	unsigned int spb = LARGE >> SECTOR_SHIFT, i;
+	struct bufio_client *c;
+
+	if (!bt_row(t, "probe", register_kretprobe(&pages), 0))
+		return;
+	WRITE_ONCE(fragmented, current);
+	c = bufio_client_create(t->bdev, LARGE, 2, 0, NULL, NULL, 0);
+	if (bt_row(t, "create", bt_err(c), 0)) {
+		for (i = 0; i < 3; i++)
+			bt_row(t, "read", bt_read_is(c, i, BT_OLD), 1);
+		for (i = 0; i < 3; i++)
+			bt_row(t, "write", bt_write(c, i, BT_NEW), 0);
+		bt_row(t, "flush", bufio_write_dirty(c), 0);
+		for (i = 0; i < 3; i++)
+			bt_row(t, "on_disk", bt_disk_is(t, BT_NEW, i * spb, spb), 1);
+		bufio_client_destroy(c);
+	}
+	WRITE_ONCE(fragmented, NULL);
+	unregister_kretprobe(&pages);
 }
 
 static void accessors(struct bt *t)
@@ -365,6 +418,7 @@ const struct bt_case bt_clients[] = {
 	{ "create_args", "block size: a non-zero multiple of 512, else -EINVAL", create_args },
 	{ "create_many", "clients do not disturb each other", create_many },
 	{ "create_reserve_0", "a client without reserve works", create_reserve_0 },
+	{ "create_fragmented", "a reserve of large blocks without adjacent pages", create_fragmented },
 	{ "accessors", "each says what its name says", accessors },
 	{ "device_size", "in whole blocks, less the offset", device_size },
 	{ "sector_offset", "shifts block 0 for reads and writes", sector_offset },

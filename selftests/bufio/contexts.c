@@ -12,7 +12,7 @@ static struct {
 	atomic_t allocs, writes, early, bad;
 	struct bufio_client *c;
 	struct gate *gate;
-	sector_t last;
+	sector_t last, named;
 } cb;
 
 static void cb_alloc(struct bufio_buffer *b)
@@ -20,6 +20,7 @@ static void cb_alloc(struct bufio_buffer *b)
 	u64 *aux = bufio_get_aux_data(b);
 
 	atomic_inc(&cb.allocs);
+	cb.named = bufio_get_block_number(b);
 	*aux = 0x1122334455667788ULL;
 }
 
@@ -59,6 +60,8 @@ static void callbacks(struct bt *t)
 	bt_row(t, "alloc_at_create", atomic_read(&cb.allocs), 0);
 	bt_read_is(c, 1, BT_OLD);
 	bt_row(t, "alloc_read_miss", atomic_read(&cb.allocs), 1);
+	/* Not known to dm-bufio by then. */
+	bt_row_ours(t, "alloc_block", cb.named, 1);
 	bt_read_is(c, 1, BT_OLD);
 	bt_row(t, "alloc_hit", atomic_read(&cb.allocs), 1);
 	if (!bt_err(bufio_new(c, 2, &b))) {

@@ -357,18 +357,20 @@ static int gate_find_rec(struct gate *g, struct bio *bio)
 	return -1;
 }
 
-void gate_open(struct gate *g)
+void gate_let(struct gate *g, sector_t sector, sector_t n)
 {
+	struct bio_list stay = BIO_EMPTY_LIST;
 	struct bio *bio;
-	unsigned int i;
 	bool done;
 	int rec;
 
 	spin_lock_irq(&g->lock);
-	for (i = 0; i < GATE_RULES; i++)
-		if (g->rules[i].hold || g->rules[i].at_end)
-			g->rules[i].ops = 0;
 	while ((bio = bio_list_pop(&g->held))) {
+		if (n != GATE_ALL &&
+		    !gate_touches(bio->bi_iter.bi_sector, bio_sectors(bio), sector, n)) {
+			bio_list_add(&stay, bio);
+			continue;
+		}
 		g->nr_held--;
 		g->in_flight++;
 		rec = gate_find_rec(g, bio);
@@ -380,7 +382,20 @@ void gate_open(struct gate *g)
 			gate_pass(g, bio, rec);
 		spin_lock_irq(&g->lock);
 	}
+	bio_list_merge(&g->held, &stay);
 	spin_unlock_irq(&g->lock);
+}
+
+void gate_open(struct gate *g)
+{
+	unsigned int i;
+
+	spin_lock_irq(&g->lock);
+	for (i = 0; i < GATE_RULES; i++)
+		if (g->rules[i].hold || g->rules[i].at_end)
+			g->rules[i].ops = 0;
+	spin_unlock_irq(&g->lock);
+	gate_let(g, 0, GATE_ALL);
 }
 
 void gate_clear(struct gate *g)

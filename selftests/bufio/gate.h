@@ -42,7 +42,9 @@ struct block_device *gate_bdev(struct gate *g);
 void gate_hold(struct gate *g, unsigned int ops, sector_t sector, sector_t n);
 /* The same, but do first what they ask for: only their end is held. */
 void gate_hold_end(struct gate *g, unsigned int ops, sector_t sector, sector_t n);
-/* Let held bios go, in order, and hold no more. */
+/* Let held bios that touch the sectors go, in order; the rules stay. */
+void gate_let(struct gate *g, sector_t sector, sector_t n);
+/* Let all of them go, and hold no more. */
 void gate_open(struct gate *g);
 unsigned int gate_held(struct gate *g);
 /* Fail the next @times bios (-1: all) of @ops that touch the sectors. */

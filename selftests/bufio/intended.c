@@ -33,6 +33,7 @@ const struct bt_intended bt_intended[] = {
 	{ "merging.a_bio_a_prefetch", 0, "adjacent blocks share a bio" },
 	{ "wrong_range.empty_kills", 0, "a wrong range warns and does nothing" },
 	{ "wrong_range.end_kills", 0, "a wrong range warns and does nothing" },
+	{ "wrong_range.order_kills", 0, "a wrong range warns and does nothing" },
 	{ "double_release.kills", 0, "a second release warns and does nothing" },
 };
 

@@ -476,6 +476,67 @@ static void forget_behind_writes(struct bt *t)
 	bufio_client_destroy(c);
 }
 
+/*
+ * The same while another thread looks through the writes, wherever it is at it:
+ * it is stopped before the second and the third time that it takes the lock, when
+ * it has seen those that are under way.
+ */
+struct looker {
+	struct bufio_client *c;
+	unsigned int nth;
+};
+
+static int look_fn(void *arg)
+{
+	struct looker *l = arg;
+
+	set_cpus_allowed_ptr(current, cpumask_of(1));
+	bt_stop_me(l->nth);
+	/* More blocks than there are buffers, and none of them. */
+	bufio_forget_buffers(l->c, 100000, 100000);
+	return 0;
+}
+
+static void forget_beside_look(struct bt *t)
+{
+	enum { SLOW = 64, FAST = 8, FAST_AT = 600 };
+	struct looker l;
+	struct bt_worker w;
+	unsigned int i;
+	char row[24];
+
+	set_cpus_allowed_ptr(current, cpumask_of(0));
+	for (l.nth = 2; l.nth <= 3; l.nth++) {
+		l.c = bt_client(t);
+		if (!l.c)
+			break;
+		bt_ballast(t, l.c);
+		gate_hold(t->gate, GATE_WRITE, 0, FAST_AT * BT_SPB);
+		for (i = 0; i < SLOW; i++)
+			bt_write(l.c, 2 * i, BT_NEW);
+		bufio_write_dirty_async(l.c);
+		snprintf(row, sizeof(row), "held_%u", l.nth);
+		bt_row(t, row, gate_wait_held(t->gate, SLOW, BT_SOON_MS), 1);
+		for (i = 0; i < FAST; i++)
+			bt_write(l.c, FAST_AT + 2 * i, BT_NEW);
+		bufio_write_dirty_async(l.c);
+		gate_idle(t->gate, BT_SOON_MS);
+		if (bt_row(t, "probe", bt_stops(true), 0)) {
+			bt_spawn(&w, look_fn, &l);
+			snprintf(row, sizeof(row), "stopped_%u", l.nth);
+			bt_row_ours(t, row, bt_stopped(BT_OURS ? BT_SOON_MS : 0), 1);
+			bufio_forget(l.c, FAST_AT);
+			snprintf(row, sizeof(row), "cached_%u", l.nth);
+			bt_row(t, row, bt_cached(l.c, FAST_AT), 0);
+			bt_stops(false);
+			bt_join(&w);
+		}
+		gate_open(t->gate);
+		bufio_client_destroy(l.c);
+	}
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+}
+
 static void forget_buffers(struct bt *t)
 {
 	struct bufio_client *c = bt_client(t);
@@ -521,6 +582,7 @@ const struct bt_case bt_reads[] = {
 	{ "forget_in_write", "a block being written stays", forget_in_write },
 	{ "forget_after_write", "drops blocks whose write has ended", forget_after_write },
 	{ "forget_behind_writes", "also behind writes that have not", forget_behind_writes },
+	{ "forget_beside_look", "and while another thread looks at those", forget_beside_look },
 	{ "forget_buffers", "the same for a range", forget_buffers },
 	{ }
 };

@@ -165,6 +165,61 @@ out:
 	bt_param_set("max_cache_size_bytes", old);
 }
 
+/*
+ * A thread that stops where it takes a client's lock of memscope, for cases that
+ * run on another CPU meanwhile. dm-bufio has no such place to stop at.
+ */
+static struct {
+	struct task_struct *task;
+	unsigned int calls, nth;
+	bool stopped, go;
+} stop;
+
+static int at_lock(struct kprobe *p, struct pt_regs *regs)
+{
+	u64 end = ktime_get_mono_fast_ns() + 10 * NSEC_PER_SEC;
+
+	if (current != READ_ONCE(stop.task) || ++stop.calls != stop.nth)
+		return 0;
+	WRITE_ONCE(stop.stopped, true);
+	/* Pairs with the store of bt_stops(). */
+	while (!smp_load_acquire(&stop.go) && ktime_get_mono_fast_ns() < end)
+		cpu_relax();
+	return 0;
+}
+
+static struct kprobe lock_probe;
+
+int bt_stops(bool on)
+{
+	if (!BT_OURS)
+		return 0;
+	if (!on) {
+		/* Pairs with the load of the probe. */
+		smp_store_release(&stop.go, true);
+		unregister_kprobe(&lock_probe);
+		return 0;
+	}
+	memset(&stop, 0, sizeof(stop));
+	lock_probe = (struct kprobe) {
+		.symbol_name = "memscope_helper_spin_lock_bh", .pre_handler = at_lock,
+	};
+	return register_kprobe(&lock_probe);
+}
+
+void bt_stop_me(unsigned int nth)
+{
+	stop.nth = nth;
+	WRITE_ONCE(stop.task, current);
+}
+
+bool bt_stopped(unsigned int ms)
+{
+	for (; ms && !READ_ONCE(stop.stopped); ms--)
+		usleep_range(1000, 1100);
+	return READ_ONCE(stop.stopped);
+}
+
 const struct bt_case bt_wake[] = {
 	{ "w7_wake", "W7: eight threads and two buffers: each gets its turn", w7_wake },
 	{ "w7_lost_wake", "W7: a release just before the sleep is not missed", w7_lost_wake },

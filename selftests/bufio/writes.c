@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What is dirty is written: marks, writes, flushes; and discards. */
 
+#include <linux/delay.h>
+#include <linux/sched.h>
+
 #include "bufio_test.h"
 
 /* --- dirty, write -------------------------------------------------------- */
@@ -269,6 +272,85 @@ static void dirty_after_write(struct bt *t)
 	bufio_client_destroy(c);
 }
 
+/* A flush waits for what was dirty when it was called, and not for what comes after. */
+static void write_dirty_others(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+	unsigned int ms;
+	struct bt_worker w;
+
+	if (!c)
+		return;
+	bt_ballast(t, c);
+	gate_hold(t->gate, GATE_WRITE, 0, GATE_ALL);
+	bt_write(c, 1, BT_NEW);
+	bt_spawn(&w, write_fn, c);
+	bt_row(t, "held", gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
+	/* What begins from when it sleeps on is later. */
+	for (ms = 0; ms < BT_SOON_MS && w.task &&
+	     !(READ_ONCE(w.task->__state) & TASK_UNINTERRUPTIBLE); ms++)
+		usleep_range(1000, 1100);
+	bt_write(c, 3, BT_NEW);
+	bufio_write_dirty_async(c);
+	bt_row(t, "both_held", gate_wait_held(t->gate, 2, BT_SOON_MS), 1);
+	gate_let(t->gate, BT_SPB, BT_SPB);
+	bt_row_ours(t, "returns", bt_done(&w, BT_OURS ? BT_SOON_MS : BT_STUCK_MS), 1);
+	bt_row(t, "one_is_held", gate_held(t->gate), 1);
+	gate_open(t->gate);
+	bt_row(t, "result", bt_join(&w), 0);
+	bt_row(t, "on_disk", bt_disk_is(t, BT_NEW, BT_SPB, BT_SPB), 1);
+	bufio_client_destroy(c);
+}
+
+/*
+ * Two threads mark one block, and the second one calls a flush while the first
+ * is still in its mark, where that takes a lock.
+ */
+struct marker {
+	struct bufio_buffer *b;
+};
+
+static int mark_fn(void *arg)
+{
+	struct marker *m = arg;
+
+	set_cpus_allowed_ptr(current, cpumask_of(1));
+	bt_stop_me(1);
+	bufio_mark_dirty(m->b);
+	return 0;
+}
+
+static void dirty_by_two(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+	struct bufio_buffer *b;
+	struct marker m;
+	struct bt_worker w;
+	void *p;
+
+	if (!c)
+		return;
+	set_cpus_allowed_ptr(current, cpumask_of(0));
+	p = bufio_read(c, 5, &b);
+	if (!bt_row(t, "hold", bt_err(p) || bt_err(bufio_read(c, 5, &m.b)), 0))
+		goto out;
+	if (bt_row(t, "probe", bt_stops(true), 0)) {
+		bt_spawn(&w, mark_fn, &m);
+		bt_row_ours(t, "stopped", bt_stopped(BT_OURS ? BT_SOON_MS : 0), 1);
+		bt_fill(p, BT_BS, BT_NEW, 5 * BT_SPB);
+		bufio_mark_dirty(b);
+		bt_row(t, "flush", bufio_write_dirty(c), 0);
+		bt_row(t, "on_disk", bt_disk_is(t, BT_NEW, 5 * BT_SPB, BT_SPB), 1);
+		bt_stops(false);
+		bt_join(&w);
+	}
+	bufio_release(m.b);
+	bufio_release(b);
+out:
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	bufio_client_destroy(c);
+}
+
 static void destroy_writes(struct bt *t)
 {
 	struct bufio_client *c = bt_client(t);
@@ -307,6 +389,67 @@ static void reset(struct bt *t)
 	bufio_client_destroy(c);
 }
 
+/* --- in-flight prefetches --- */
+
+static int reset_fn(void *arg)
+{
+	bufio_client_reset(arg);
+	return 0;
+}
+
+static int destroy_fn(void *arg)
+{
+	bufio_client_destroy(arg);
+	return 0;
+}
+
+/* Reads that nobody waits for are waited for, and their blocks go. */
+static void reset_prefetch(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+	struct bt_worker w;
+
+	if (!c)
+		return;
+	bt_ballast(t, c);
+	gate_hold(t->gate, GATE_READ, 0, GATE_ALL);
+	bufio_prefetch(c, 10, 20);
+	bt_row(t, "held", gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
+	bt_spawn(&w, reset_fn, c);
+	bt_row(t, "waits", bt_done(&w, BT_STUCK_MS), 0);
+	gate_open(t->gate);
+	bt_row(t, "returns", bt_done(&w, BT_SOON_MS), 1);
+	bt_join(&w);
+	bt_row(t, "cached", bt_cached_in(c, 0, BT_BALLAST_AT + BT_BALLAST), 0);
+	bufio_client_destroy(c);
+}
+
+static void destroy_prefetch(struct bt *t)
+{
+	unsigned int fails;
+
+	/* Good ones, and ones that fail. */
+	for (fails = 0; fails < 2; fails++) {
+		struct bufio_client *c = bt_client(t);
+		struct bt_worker w;
+
+		if (!c)
+			return;
+		gate_clear(t->gate);
+		gate_hold(t->gate, GATE_READ, 0, GATE_ALL);
+		if (fails)
+			gate_fail(t->gate, GATE_READ, 0, GATE_ALL, BLK_STS_IOERR, -1);
+		bufio_prefetch(c, 10, 20);
+		bt_row(t, fails ? "failing_held" : "held",
+		       gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
+		bt_spawn(&w, destroy_fn, c);
+		bt_row(t, fails ? "failing_waits" : "waits", bt_done(&w, BT_STUCK_MS), 0);
+		gate_open(t->gate);
+		bt_row(t, fails ? "failing_returns" : "returns", bt_done(&w, BT_SOON_MS), 1);
+		bt_join(&w);
+	}
+}
+
 /* --- flush, discard ------------------------------------------------------ */
 
 static void issue_flush(struct bt *t)
@@ -324,6 +467,12 @@ static void issue_flush(struct bt *t)
 	gate_fail(t->gate, GATE_FLUSH, 0, GATE_ALL, BLK_STS_IOERR, 1);
 	bt_row(t, "error", bufio_issue_flush(c), -EIO);
 	bt_row(t, "once", bufio_issue_flush(c), 0);
+	gate_clear(t->gate);
+	gate_fail(t->gate, GATE_FLUSH, 0, GATE_ALL, BLK_STS_NOSPC, 1);
+	bt_row(t, "other_error", bufio_issue_flush(c), -EIO);
+	gate_clear(t->gate);
+	gate_fail(t->gate, GATE_FLUSH, 0, GATE_ALL, BLK_STS_NOTSUPP, 1);
+	bt_row(t, "refused", bufio_issue_flush(c), -EOPNOTSUPP);
 	bufio_client_destroy(c);
 }
 
@@ -358,6 +507,13 @@ static void issue_discard(struct bt *t)
 	bt_row(t, "cache_untouched", bt_read_is(c, 5, BT_OLD), 1);
 	gate_fail(t->gate, GATE_DISCARD, 0, GATE_ALL, BLK_STS_IOERR, 1);
 	bt_row(t, "error", bufio_issue_discard(c, 4, 1), -EIO);
+	gate_clear(t->gate);
+	gate_fail(t->gate, GATE_DISCARD, 0, GATE_ALL, BLK_STS_NOSPC, 1);
+	bt_row(t, "other_error", bufio_issue_discard(c, 4, 1), -EIO);
+	gate_clear(t->gate);
+	gate_fail(t->gate, GATE_DISCARD, 0, GATE_ALL, BLK_STS_NOTSUPP, 1);
+	bt_row(t, "refused", bufio_issue_discard(c, 4, 1), -EOPNOTSUPP);
+	gate_clear(t->gate);
 	bufio_client_destroy(c);
 
 	c = bt_client_bs(t, 1536);
@@ -392,8 +548,12 @@ const struct bt_case bt_writes[] = {
 	{ "write_dirty", "waits for all writes, then flushes", write_dirty },
 	{ "dirty_in_write", "a block has one write at a time", dirty_in_write },
 	{ "dirty_after_write", "a flush writes what was changed during a write", dirty_after_write },
+	{ "write_dirty_others", "and for no write that begins later", write_dirty_others },
+	{ "dirty_by_two", "a mark counts, though another of the block is under way", dirty_by_two },
 	{ "destroy_writes", "destroy writes what is dirty", destroy_writes },
+	{ "destroy_prefetch", "destroy waits for reads in flight", destroy_prefetch },
 	{ "reset", "writes what is dirty, empties the cache", reset },
+	{ "reset_prefetch", "of what is being read ahead too", reset_prefetch },
 	{ "issue_flush", "one empty flush, its error returned", issue_flush },
 	{ "issue_discard", "one discard, cache untouched", issue_discard },
 	{ "discard_unsupported", "-EOPNOTSUPP", discard_unsupported },
