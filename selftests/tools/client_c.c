@@ -22,6 +22,7 @@ _Static_assert(MEMSCOPE_CLIENT_MARK == MEMSCOPE_IOC_MARK, "number");
 _Static_assert(MEMSCOPE_CLIENT_SUSPEND == MEMSCOPE_IOC_SUSPEND, "number");
 _Static_assert(MEMSCOPE_CLIENT_RESUME == MEMSCOPE_IOC_RESUME, "number");
 _Static_assert(MEMSCOPE_CLIENT_CALL == MEMSCOPE_IOC_CALL, "number");
+_Static_assert(MEMSCOPE_CLIENT_REGISTER == MEMSCOPE_IOC_REGISTER, "number");
 #define SAME_FIELD(type, field) \
 	_Static_assert(__builtin_offsetof(struct memscope_client_##type, field) == \
 		       __builtin_offsetof(struct memscope_##type, field), #field)
@@ -40,6 +41,8 @@ SAME_FIELD(call, iov);
 SAME_FIELD(call, iovcnt);
 SAME_FIELD(call, offset);
 SAME_FIELD(call, len);
+SAME_FIELD(register, flags);
+SAME_FIELD(register, fd);
 
 /* What it reads in /proc are the kernel's bits. */
 _Static_assert(PF_MEMALLOC_NOFS == 0x40000 && PF_MEMALLOC_NOIO == 0x80000 &&
@@ -141,6 +144,24 @@ TEST_F(client, calls)
 	close(fd);
 }
 
+/* A device is registered once, by its node, and removed once. */
+TEST_F(client, registers)
+{
+	/* That of the guest's root, which is only named. */
+	int disk = open("/dev/vda", O_PATH | O_CLOEXEC), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	ASSERT_LE(0, disk);
+	ASSERT_LE(0, null);
+	EXPECT_EQ(0, memscope_register(&self->ms, disk));
+	EXPECT_EQ(0, memscope_unregister(&self->ms, disk));
+	EXPECT_EQ(-1, memscope_unregister(&self->ms, disk));
+	EXPECT_EQ(ENOENT, errno);
+	EXPECT_EQ(-1, memscope_register(&self->ms, null));
+	EXPECT_EQ(ENOTBLK, errno);
+	close(disk);
+	close(null);
+}
+
 /* Without the device: prctl for IO_FLUSHER, the reason for the rest. */
 TEST(fallback)
 {
@@ -159,6 +180,8 @@ TEST(fallback)
 		EXPECT_EQ(0, memscope_client_proc_());
 	}
 	EXPECT_EQ(-1, memscope_hold_process(&ms, MEMSCOPE_IO_FLUSHER));
+	EXPECT_EQ(ENOENT, errno);
+	EXPECT_EQ(-1, memscope_register(&ms, 0));
 	EXPECT_EQ(ENOENT, errno);
 	EXPECT_NE(NULL, strstr(memscope_strerror(&ms, errno), "modprobe"));
 }

@@ -60,7 +60,9 @@ extern "C" {
 
 #define MEMSCOPE_FSYNC_DATASYNC		(1U << 0)
 
-/* Laid out as struct memscope_mark and struct memscope_call. */
+#define MEMSCOPE_REGISTER_REMOVE	(1U << 0)
+
+/* Laid out as struct memscope_mark, struct memscope_call and struct memscope_register. */
 struct memscope_client_mark {
 	uint32_t flags;
 	uint32_t scopes;
@@ -84,6 +86,11 @@ struct memscope_client_call {
 	int64_t len;
 };
 
+struct memscope_client_register {
+	uint32_t flags;
+	int32_t fd;
+};
+
 #define MEMSCOPE_CLIENT_SET_SCOPES	_IO(0xD5, 0x02)
 #define MEMSCOPE_CLIENT_GET_SCOPES	_IO(0xD5, 0x03)
 #define MEMSCOPE_CLIENT_GET_FEATURES	_IOR(0xD5, 0x04, uint64_t)
@@ -91,6 +98,7 @@ struct memscope_client_call {
 #define MEMSCOPE_CLIENT_SUSPEND		_IO(0xD5, 0x06)
 #define MEMSCOPE_CLIENT_RESUME		_IO(0xD5, 0x07)
 #define MEMSCOPE_CLIENT_CALL		_IOW(0xD5, 0x08, struct memscope_client_call)
+#define MEMSCOPE_CLIENT_REGISTER	_IOW(0xD5, 0x0c, struct memscope_client_register)
 
 /* glibc before 2.36 does not have these. */
 #define MEMSCOPE_CLIENT_PR_SET_IO_FLUSHER	57
@@ -157,7 +165,7 @@ static inline int memscope_client_proc_(void)
 	const char *p;
 	unsigned long flags;
 	ssize_t n;
-	int scopes = 0;
+	unsigned int scopes = 0;
 	int fd = open("/proc/thread-self/stat", O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -177,7 +185,7 @@ static inline int memscope_client_proc_(void)
 		scopes |= MEMSCOPE_SCOPE_NOIO;
 	if (flags & 0x100000)
 		scopes |= MEMSCOPE_SCOPE_LOCAL_THROTTLE;
-	return scopes;
+	return (int)scopes;
 }
 
 /*
@@ -370,6 +378,35 @@ static inline int memscope_fallocate(const struct memscope_client *ms, unsigned 
 {
 	return (int)memscope_client_call_(ms, MEMSCOPE_CALL_FALLOCATE, scopes, fd,
 					  (unsigned int)mode, NULL, 0, offset, len);
+}
+
+static inline int memscope_client_register_(const struct memscope_client *ms, unsigned int flags,
+					    int fd)
+{
+	struct memscope_client_register reg;
+
+	if (memscope_client_need_(ms))
+		return -1;
+	memset(&reg, 0, sizeof(reg));
+	reg.flags = flags;
+	reg.fd = fd;
+	return ioctl(ms->fd, MEMSCOPE_CLIENT_REGISTER, &reg);
+}
+
+/*
+ * Says that this process serves the block device whose node fd is of (O_PATH, which
+ * does not open the device, suffices): the kernel then logs when a thread of it
+ * without scopes enters reclaim. Until memscope_unregister(), memscope_close() or
+ * the end of the process.
+ */
+static inline int memscope_register(const struct memscope_client *ms, int fd)
+{
+	return memscope_client_register_(ms, 0, fd);
+}
+
+static inline int memscope_unregister(const struct memscope_client *ms, int fd)
+{
+	return memscope_client_register_(ms, MEMSCOPE_REGISTER_REMOVE, fd);
 }
 
 /* What to do about an errno of the functions above. */
