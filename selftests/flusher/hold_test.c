@@ -135,6 +135,18 @@ TEST_F(hold, prctl_clears_for_good)
 	EXPECT_EQ(0, task_scopes());
 }
 
+/* Rule: what it clears of a hold is back with the next change of the thread's marks. */
+TEST_F(hold, prctl_clears_until_the_next_change)
+{
+	ASSERT_EQ(0, hold(self->a, MEMSCOPE_IO_FLUSHER));
+	ASSERT_EQ(0, raw_prctl(PR_SET_IO_FLUSHER, 0));
+	EXPECT_EQ(0, task_scopes());
+	ASSERT_EQ(0, hold(self->b, NOFS));
+	EXPECT_EQ(MEMSCOPE_IO_FLUSHER | NOFS, task_scopes());
+	ASSERT_EQ(0, hold(self->a, 0));
+	EXPECT_EQ(NOFS, task_scopes());
+}
+
 /* Rule: a second descriptor of the file keeps the hold; the last one ends it. */
 TEST_F(hold, last_descriptor_counts)
 {

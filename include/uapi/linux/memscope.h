@@ -161,7 +161,8 @@
  *
  * What a thread has of its own is told from what is held by looking when the
  * hold begins: a bit that is held already and is then also set with prctl() or
- * SET_SCOPES goes with the hold.
+ * SET_SCOPES goes with the hold. One that these clear is off until the thread's
+ * marks, holds or suspensions change next.
  *
  * %MEMSCOPE_MARK_PROCESS: every thread of the process, workers that io_uring
  * runs in it included. Threads that are created while the command runs are
