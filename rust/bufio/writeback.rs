@@ -128,7 +128,7 @@ impl Which {
         let meta = buffer.meta();
         let failures = meta.failures();
         match self {
-            Self::Flush { epoch } => is_of(epoch, buffer),
+            Self::Flush { epoch } => is_of(epoch, buffer, now),
             Self::Before(time) => {
                 !failures.given_up(&shared.retries) && meta.dirty_since.load(Relaxed) <= time
             }
@@ -146,11 +146,14 @@ impl Which {
     }
 }
 
-/// Whether a dirty buffer was so when the epoch ended, and did not fail since.
-fn is_of(epoch: u32, buffer: &Entry) -> bool {
+/// Whether a buffer was dirty when the epoch ended, and did not fail since.
+///
+/// Also one whose merged write failed, as it may have been marked again during that: it holds older bytes.
+fn is_of(epoch: u32, buffer: &Entry, now: hold::Snapshot) -> bool {
     let meta = buffer.meta();
     // Wraps after 2^32 flushes during one dirty life.
-    meta.failures().to_count() == 0 && epoch.wrapping_sub(meta.epoch.load(Relaxed)) as i32 >= 0
+    let older = epoch.wrapping_sub(meta.epoch.load(Relaxed)) as i32 >= 0;
+    meta.failures().to_count() == 0 && (older || now.has(WRITE_ERROR))
 }
 
 /// Whether a dirty buffer may be written in the background now.
@@ -412,8 +415,8 @@ fn is_left(table: &Table, epoch: u32) -> bool {
     for queue in [DIRTY, WRITING] {
         let mut next = locked.first(queue);
         while let Some(buffer) = next {
-            let unwritten = buffer.snapshot().has(hold::DIRTY | hold::WRITING);
-            if unwritten && is_of(epoch, buffer) {
+            let now = buffer.snapshot();
+            if now.has(hold::DIRTY | hold::WRITING) && is_of(epoch, buffer, now) {
                 return true;
             }
             next = locked.after(buffer);

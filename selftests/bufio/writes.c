@@ -272,11 +272,20 @@ static void dirty_after_write(struct bt *t)
 	bufio_client_destroy(c);
 }
 
+/* Wait until a worker sleeps on I/O: what begins then is later than its call. */
+static void sleeps(struct bt_worker *w)
+{
+	unsigned int ms;
+
+	for (ms = 0; ms < BT_SOON_MS && w->task &&
+	     !(READ_ONCE(w->task->__state) & TASK_UNINTERRUPTIBLE); ms++)
+		usleep_range(1000, 1100);
+}
+
 /* A flush waits for what was dirty when it was called, and not for what comes after. */
 static void write_dirty_others(struct bt *t)
 {
 	struct bufio_client *c = bt_client(t);
-	unsigned int ms;
 	struct bt_worker w;
 
 	if (!c)
@@ -286,10 +295,7 @@ static void write_dirty_others(struct bt *t)
 	bt_write(c, 1, BT_NEW);
 	bt_spawn(&w, write_fn, c);
 	bt_row(t, "held", gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
-	/* What begins from when it sleeps on is later. */
-	for (ms = 0; ms < BT_SOON_MS && w.task &&
-	     !(READ_ONCE(w.task->__state) & TASK_UNINTERRUPTIBLE); ms++)
-		usleep_range(1000, 1100);
+	sleeps(&w);
 	bt_write(c, 3, BT_NEW);
 	bufio_write_dirty_async(c);
 	bt_row(t, "both_held", gate_wait_held(t->gate, 2, BT_SOON_MS), 1);
@@ -299,6 +305,43 @@ static void write_dirty_others(struct bt *t)
 	gate_open(t->gate);
 	bt_row(t, "result", bt_join(&w), 0);
 	bt_row(t, "on_disk", bt_disk_is(t, BT_NEW, BT_SPB, BT_SPB), 1);
+	bufio_client_destroy(c);
+}
+
+/*
+ * A merged write fails while a flush waits for it, and one of its blocks was
+ * changed meanwhile: its older bytes are the flush's as well.
+ */
+static void write_dirty_split(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+	struct bt_worker w;
+
+	if (!c)
+		return;
+	if (!BT_OURS) {
+		bt_fig(t, "not_merged", 1);
+		goto out;
+	}
+	bt_ballast(t, c);
+	bt_write(c, 5, 7);
+	bt_write(c, 6, 7);
+	gate_hold(t->gate, GATE_WRITE, 0, GATE_ALL);
+	gate_fail(t->gate, GATE_WRITE, 0, GATE_ALL, BLK_STS_IOERR, 1);
+	bt_spawn(&w, write_fn, c);
+	bt_row_ours(t, "held", gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
+	sleeps(&w);
+	bt_row_ours(t, "merged", gate_total(t->gate, GATE_WRITE), 1);
+	bt_write(c, 5, BT_NEW);
+	gate_let(t->gate, 5 * BT_SPB, BT_SPB);
+	bt_row_ours(t, "each_alone", gate_wait_held(t->gate, 2, BT_SOON_MS), 1);
+	gate_let(t->gate, 6 * BT_SPB, BT_SPB);
+	bt_row_ours(t, "waits", bt_done(&w, BT_STUCK_MS), 0);
+	gate_open(t->gate);
+	bt_row_ours(t, "returns", bt_join(&w), 0);
+	bt_row_ours(t, "on_disk", bt_disk_is(t, BT_NEW, 5 * BT_SPB, BT_SPB) &&
+		    bt_disk_is(t, 7, 6 * BT_SPB, BT_SPB), 1);
+out:
 	bufio_client_destroy(c);
 }
 
@@ -549,6 +592,8 @@ const struct bt_case bt_writes[] = {
 	{ "dirty_in_write", "a block has one write at a time", dirty_in_write },
 	{ "dirty_after_write", "a flush writes what was changed during a write", dirty_after_write },
 	{ "write_dirty_others", "and for no write that begins later", write_dirty_others },
+	{ "write_dirty_split", "older bytes of a block that was changed while they failed",
+	  write_dirty_split },
 	{ "dirty_by_two", "a mark counts, though another of the block is under way", dirty_by_two },
 	{ "destroy_writes", "destroy writes what is dirty", destroy_writes },
 	{ "destroy_prefetch", "destroy waits for reads in flight", destroy_prefetch },
