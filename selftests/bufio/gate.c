@@ -357,9 +357,10 @@ static int gate_find_rec(struct gate *g, struct bio *bio)
 	return -1;
 }
 
+/* Those that are held now: what the end of one makes others submit is not meant. */
 void gate_let(struct gate *g, sector_t sector, sector_t n)
 {
-	struct bio_list stay = BIO_EMPTY_LIST;
+	struct bio_list go = BIO_EMPTY_LIST, stay = BIO_EMPTY_LIST;
 	struct bio *bio;
 	bool done;
 	int rec;
@@ -371,8 +372,14 @@ void gate_let(struct gate *g, sector_t sector, sector_t n)
 			bio_list_add(&stay, bio);
 			continue;
 		}
+		bio_list_add(&go, bio);
 		g->nr_held--;
 		g->in_flight++;
+	}
+	g->held = stay;
+	spin_unlock_irq(&g->lock);
+	while ((bio = bio_list_pop(&go))) {
+		spin_lock_irq(&g->lock);
 		rec = gate_find_rec(g, bio);
 		done = bio->bi_status || (rec >= 0 && g->recs[rec].done);
 		spin_unlock_irq(&g->lock);
@@ -380,10 +387,7 @@ void gate_let(struct gate *g, sector_t sector, sector_t n)
 			gate_endio(g, bio, rec);
 		else
 			gate_pass(g, bio, rec);
-		spin_lock_irq(&g->lock);
 	}
-	bio_list_merge(&g->held, &stay);
-	spin_unlock_irq(&g->lock);
 }
 
 void gate_open(struct gate *g)
