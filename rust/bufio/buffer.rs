@@ -122,6 +122,10 @@ impl Kind for Bufio {
         shared.note_freed();
     }
 
+    fn is_awaited(shared: &Shared) -> bool {
+        shared.global.waiters.any()
+    }
+
     fn release(hold: Hold<'_>) {
         client::release(hold);
     }

@@ -96,7 +96,9 @@ impl Client {
         let data_name =
             CString::try_from_fmt(fmt!("memscope_block-{}-{number}", options.block_bytes))?;
         let aux = options.aux;
-        let table = Table::new(&name, aux, Shared::new(global, options, &data_name)?)?;
+        let parking = global.parking.clone();
+        let shared = Shared::new(global, options, &data_name)?;
+        let table = Table::new(&name, aux, parking, shared)?;
         let mut client = Self {
             debugfs: None,
             shrinker: None,
@@ -374,11 +376,30 @@ impl shrinker::Shrink for Table {
 }
 
 /// Ends a hold, and throws the buffer out if it must not stay.
-#[inline]
+#[inline(always)]
 pub(crate) fn release(hold: Hold<'_>) {
-    let table = hold.table();
-    let block = hold.key();
-    match hold.release() {
+    let (table, block) = (hold.table(), hold.key());
+    match hold.try_release() {
+        Ok(released) => follow(table, block, released),
+        Err(hold) => {
+            if let Err(hold) = hold.park() {
+                release_counted(hold);
+            }
+        }
+    }
+}
+
+/// Ends a hold of a hot buffer that cannot be parked.
+#[cold]
+fn release_counted(hold: Hold<'_>) {
+    let (table, block) = (hold.table(), hold.key());
+    follow(table, block, hold.release());
+}
+
+/// Does what follows a release.
+#[inline]
+fn follow(table: &Table, block: u64, released: Released) {
+    match released {
         Released::Last { was, .. } => {
             if was.has(UNWANTED) {
                 throw_out(table, block);

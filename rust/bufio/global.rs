@@ -6,7 +6,7 @@ use super::{alloc, policy::limits, Table};
 use crate::kapi::{
     atomic::{Atomic, Relaxed},
     params,
-    rcu_table::hold::Waiters,
+    rcu_table::{hold::Waiters, Parking},
     wait::Word64,
     workqueue::OwnedQueue,
 };
@@ -28,6 +28,8 @@ pub(crate) struct Global {
     pub(crate) waiters: Waiters<Word64>,
     /// Changes when a buffer may have become free while somebody waits.
     pub(crate) freed: Word64,
+    /// Where holds of hot buffers are parked.
+    pub(crate) parking: Arc<Parking>,
     #[pin]
     clients: Mutex<KVec<Arc<Table>>>,
     /// Runs the clients' work.
@@ -41,6 +43,7 @@ impl Global {
     pub(crate) fn new() -> Result<Arc<Self>> {
         let queue = OwnedQueue::new(c"memscope_bufio")?;
         let readers = OwnedQueue::new(c"memscope_bufio_read")?;
+        let parking = Arc::new(Parking::new()?, GFP_KERNEL)?;
         let default_limit =
             limits::default_limit_bytes(params::low_memory_bytes(), params::vmalloc_bytes());
         Arc::pin_init(
@@ -50,6 +53,7 @@ impl Global {
                 default_limit,
                 waiters: Waiters::new(Word64::new(0)),
                 freed: Word64::new(0),
+                parking,
                 clients <- new_mutex!(KVec::new(), "Global::clients"),
                 queue,
                 readers,

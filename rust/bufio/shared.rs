@@ -331,9 +331,8 @@ impl Shared {
         for queue in [CLEAN, MAIN, DIRTY, WRITING] {
             let mut next = locked.first(queue);
             while let Some(buffer) = next {
-                let now = buffer.snapshot();
-                *held = held.saturating_add(u64::from(now.holds() != 0));
-                *reading = reading.saturating_add(u64::from(now.has(READING)));
+                *held = held.saturating_add(u64::from(locked.is_held(buffer)));
+                *reading = reading.saturating_add(u64::from(buffer.snapshot().has(READING)));
                 next = locked.after(buffer);
             }
         }

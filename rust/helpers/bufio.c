@@ -119,6 +119,18 @@ void __percpu *memscope_helper_alloc_counters(unsigned int n)
 	return __alloc_percpu(array_size(n, sizeof(u64)), sizeof(u64));
 }
 
+/* macros in linux/percpu-defs.h and linux/cpumask.h; NULL for a CPU that cannot be */
+u64 *memscope_helper_per_cpu(u64 __percpu *word, unsigned int cpu)
+{
+	return cpu_possible(cpu) ? per_cpu_ptr(word, cpu) : NULL;
+}
+
+/* macro in linux/percpu-defs.h */
+void *memscope_helper_this_cpu(void __percpu *word)
+{
+	return raw_cpu_ptr(word);
+}
+
 /* macro in linux/percpu-defs.h */
 void memscope_helper_counter_inc(void __percpu *counters, unsigned int n)
 {

@@ -53,6 +53,8 @@ unsigned long memscope_helper_vmalloc_total(void);
 
 /* linux/percpu.h */
 void __percpu *memscope_helper_alloc_counters(unsigned int n);
+u64 *memscope_helper_per_cpu(u64 __percpu *word, unsigned int cpu);
+void *memscope_helper_this_cpu(void __percpu *word);
 void memscope_helper_counter_inc(void __percpu *counters, unsigned int n);
 void memscope_helper_counter_inc_stamp(u64 __percpu *counter, u64 __percpu *stamp);
 void memscope_helper_counter_add(void __percpu *counters, unsigned int n, u64 delta);

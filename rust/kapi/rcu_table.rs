@@ -32,12 +32,14 @@ mod chains;
 mod entry;
 pub(crate) mod hold;
 mod locked;
+mod parking;
 
 pub(crate) use aux::Aux;
 pub(crate) use batch::{Batch, BatchItem};
 pub(crate) use chains::Found;
 pub(crate) use entry::{Entry, Hold, Owned, Releasing};
 pub(crate) use locked::Locked;
+pub(crate) use parking::Parking;
 
 use super::{
     atomic::{Atomic, Relaxed},
@@ -70,6 +72,9 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
 
     /// Called after an object became unheld. Any context.
     fn unheld(shared: &Self::Shared);
+
+    /// Whether somebody waits for any object to become unheld. Any context.
+    fn is_awaited(shared: &Self::Shared) -> bool;
 
     /// Ends a user's hold. Any context but a hard interrupt.
     fn release(hold: Hold<'_, Self>);
@@ -120,6 +125,7 @@ pub(crate) struct Table<K: Kind> {
     segments: [Atomic<*mut Bucket<K>>; SEGMENTS],
     /// Of the owner.
     pub(crate) shared: K::Shared,
+    parking: Arc<Parking>,
     #[pin]
     lock: Opaque<bindings::spinlock_t>,
     #[pin]
@@ -141,7 +147,12 @@ unsafe impl<K: Kind> Sync for Table<K> {}
 
 impl<K: Kind> Table<K> {
     /// Makes a table whose objects have `aux` behind them.
-    pub(crate) fn new(name: &CStr, aux: Aux, shared: K::Shared) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        name: &CStr,
+        aux: Aux,
+        parking: Arc<Parking>,
+        shared: K::Shared,
+    ) -> Result<Arc<Self>> {
         let size = size_of::<Entry<K>>()
             .checked_add(aux.len())
             .and_then(|size| u32::try_from(size).ok())
@@ -174,6 +185,7 @@ impl<K: Kind> Table<K> {
                 mask: Atomic::new(mask(FIRST_BUCKETS)),
                 segments,
                 shared,
+                parking,
                 lock <- Opaque::ffi_init(|lock| {
                     // SAFETY: `lock` is memory for a spin lock, pinned.
                     unsafe { bindings::memscope_helper_table_lock_init(lock) }

@@ -38,7 +38,7 @@ struct bt_case {
 
 extern const struct bt_case bt_clients[], bt_reads[], bt_writes[], bt_contexts[];
 extern const struct bt_case bt_async[], bt_errors[], bt_weak[], bt_wake[];
-extern const struct bt_case bt_shrink[], bt_calls[], bt_stats[];
+extern const struct bt_case bt_shrink[], bt_hot[], bt_calls[], bt_stats[];
 extern const struct bt_case bt_stress[], bt_pressure[], bt_powercut[];
 
 /**

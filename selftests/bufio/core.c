@@ -41,7 +41,7 @@ static struct bt *bt_last;
 
 static const struct bt_case *const bt_cases[] = {
 	bt_clients, bt_reads, bt_writes, bt_contexts, bt_async, bt_errors, bt_weak, bt_wake,
-	bt_shrink, bt_stats, bt_stress, bt_pressure, bt_powercut, bt_calls,
+	bt_shrink, bt_hot, bt_stats, bt_stress, bt_pressure, bt_powercut, bt_calls,
 };
 
 /* --- results ------------------------------------------------------------- */

@@ -171,7 +171,14 @@ impl<K: Kind> Table<K> {
     /// Holds an object that was found by `key`.
     #[inline(always)]
     fn try_hold<'t>(&'t self, entry: &Entry<K>, key: u64, refuse: u64) -> Found<'t, K> {
-        match entry.state.try_hold(refuse) {
+        let held = match entry.state.try_hold(refuse) {
+            Err(NotHeld::Hot) => {
+                let id = entry.id();
+                entry.state.hold_hot(self.parking.here(id), id, refuse)
+            }
+            held => held,
+        };
+        match held {
             Ok(_) => {
                 // INVARIANT: Held just now, and not dead.
                 let hold = Hold {
@@ -187,7 +194,7 @@ impl<K: Kind> Table<K> {
                 }
             }
             Err(NotHeld::Dead) => Found::Absent,
-            Err(NotHeld::Flagged | NotHeld::Full) => Found::Refused,
+            Err(NotHeld::Flagged | NotHeld::Hot | NotHeld::Full) => Found::Refused,
         }
     }
 

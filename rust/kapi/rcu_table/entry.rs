@@ -68,12 +68,6 @@ impl<K: Kind> Entry<K> {
         self.state.change(change)
     }
 
-    /// Marks the object dirty and says whether it was clean; see [`State::set_dirty`].
-    #[inline]
-    pub(crate) fn set_dirty(&self) -> bool {
-        self.state.set_dirty()
-    }
-
     /// Returns the key, which changes only while nobody holds the object.
     #[inline]
     pub(crate) fn key(&self) -> u64 {
@@ -92,6 +86,16 @@ impl<K: Kind> Entry<K> {
         while self.state.ask_wake(|now| now.has(flags)) {
             self.state.word().wait_clear_io(hold::WAITED);
         }
+    }
+
+    /// Passes on what a release ended, and wakes who sleeps on the object.
+    #[inline]
+    fn woken(&self, released: Released) -> Released {
+        if let Released::Last { wake: true, .. } = released {
+            // The word is only a key here: nothing is read from it.
+            self.wake();
+        }
+        released
     }
 
     /// Wakes those who sleep in [`Self::wait_clear`].
@@ -200,12 +204,37 @@ impl<'t, K: Kind> Hold<'t, K> {
     #[inline]
     pub(crate) fn release(self) -> Released {
         let this = ManuallyDrop::new(self);
-        let released = this.state.release();
-        if let Released::Last { wake: true, .. } = released {
-            // The word is only a key here: nothing is read from it.
-            this.wake();
+        this.woken(this.state.release())
+    }
+
+    /// As [`Self::release`], for a user's hold; gives it back if the object is hot, for
+    /// [`Self::park`]. A hold that is not the last makes it hot.
+    #[inline]
+    pub(crate) fn try_release(self) -> Result<Released, Self> {
+        let entry: &Entry<K> = &self;
+        match entry.state.try_release() {
+            Some(released) => {
+                let released = entry.woken(released);
+                core::mem::forget(self);
+                Ok(released)
+            }
+            None => Err(self),
         }
-        released
+    }
+
+    /// Parks the hold of a hot object, or gives it back to be released.
+    #[inline(always)]
+    pub(crate) fn park(self) -> Result<(), Self> {
+        let (entry, table): (&Entry<K>, _) = (&self, self.table());
+        let id = entry.id();
+        let awaited = || K::is_awaited(&table.shared);
+        if entry.state.park(table.parking.here(id), id, awaited) {
+            // INVARIANT: The slot has the hold now.
+            core::mem::forget(self);
+            Ok(())
+        } else {
+            Err(self)
+        }
     }
 }
 

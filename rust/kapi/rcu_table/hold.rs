@@ -17,6 +17,17 @@
 //! sleep until the flag is clear, and repeat. Who ends an I/O or the last hold clears it in the
 //! same exchange, and if told `wake` wakes all sleepers of the word after it. To wait for any
 //! buffer of a client: [`Waiters`].
+//!
+//! # Parked holds
+//!
+//! Where several CPUs use one buffer, each exchange in its word takes the word's cache line from the
+//! others. So who ends a hold while there are others makes the buffer [`HOT`]. From then on an ended hold
+//! stays counted and is parked in a slot of the CPU, if that is empty, and the next lookup there takes
+//! it from the slot: neither writes the word. A parked hold is nobody's. Whoever minds it, because a hold
+//! stands against what it wants, makes an end of this with [`State::cool`], which looks into the slots of
+//! all CPUs.
+//!
+//! Only a buffer is hot whose last release has nothing to do; see [`UNPARKABLE`].
 
 #![deny(unsafe_code)]
 #![deny(
@@ -51,10 +62,17 @@ pub(crate) const WRITE_ERROR: u64 = 1 << 8;
 /// Its pages come from the kernel's emergency reserves; not kept as cache.
 pub(crate) const EMERGENCY: u64 = 1 << 9;
 
+/// Used by several threads at once: holds may be parked.
+pub(crate) const HOT: u64 = 1 << 10;
+
 /// A transfer is in flight.
 pub(crate) const IO: u64 = READING | WRITING;
 /// What keeps a buffer from being evicted as clean.
 pub(crate) const UNCLEAN: u64 = IO | DIRTY;
+/// What no hot buffer has: flags that the last hold's end must see, or that lookups refuse or change.
+///
+/// A buffer that is in use gets the first of them by [`State::set_dirty`].
+const UNPARKABLE: u64 = DEAD | UNCLEAN | PREFETCHED | WAITED | READ_ERROR | WRITE_ERROR | EMERGENCY;
 
 /// The flags are the lower half; a hold is one in the upper half. Neither half can carry into the
 /// other: too many and too few holds are refused.
@@ -111,6 +129,8 @@ pub(crate) enum NotHeld {
     Dead,
     /// It has one of the flags that the caller refuses.
     Flagged,
+    /// It is hot, see [`State::hold_hot`].
+    Hot,
     /// It has as many holds as fit.
     Full,
 }
@@ -232,10 +252,31 @@ impl<W: Word> State<W> {
         Snapshot(self.0.load_acquire())
     }
 
-    /// Holds a buffer that was found under RCU, unless it is dead or has a flag of `refuse`.
+    /// Holds a buffer that was found under RCU, unless it is dead, hot or has a flag of `refuse`.
     ///
     /// A hit is recorded for replacement by [`touch`], in the same exchange.
+    #[inline]
     pub(crate) fn try_hold(&self, refuse: u64) -> Result<Snapshot, NotHeld> {
+        self.count_hold(refuse | HOT)
+    }
+
+    /// Holds a buffer that [`Self::try_hold`] found to be hot: takes the hold that is parked in `slot`, or
+    /// does as that does.
+    #[inline]
+    pub(crate) fn hold_hot(&self, slot: &W, id: u64, refuse: u64) -> Result<Snapshot, NotHeld> {
+        if slot.load_acquire() != id || slot.compare_exchange(id, 0).is_err() {
+            return self.count_hold(refuse);
+        }
+        // Hot since it was parked, so with no flag that is refused.
+        let now = self.snapshot();
+        if !now.has(REFERENCED) {
+            self.set(REFERENCED);
+        }
+        Ok(now)
+    }
+
+    #[inline]
+    fn count_hold(&self, refuse: u64) -> Result<Snapshot, NotHeld> {
         update(&self.0, |word| {
             let word = (word & (DEAD | refuse) == 0).then_some(word)?;
             touch(word).checked_add(ONE_HOLD)
@@ -244,8 +285,10 @@ impl<W: Word> State<W> {
         .map_err(|word| {
             if word & DEAD != 0 {
                 NotHeld::Dead
-            } else if word & refuse != 0 {
+            } else if word & refuse & !HOT != 0 {
                 NotHeld::Flagged
+            } else if word & refuse != 0 {
+                NotHeld::Hot
             } else {
                 NotHeld::Full
             }
@@ -264,7 +307,54 @@ impl<W: Word> State<W> {
     ///
     /// Touches nothing of the buffer after the exchange: a last release may race with its freeing.
     pub(crate) fn release(&self) -> Released {
-        self.end_hold(|_| false)
+        self.end_hold(0, |_| false)
+    }
+
+    /// As [`Self::release`], for a user's hold: changes nothing and returns [`None`] if the buffer is hot,
+    /// for which there is [`Self::park`]. A hold that is not the last makes it hot.
+    #[inline]
+    pub(crate) fn try_release(&self) -> Option<Released> {
+        if self.snapshot().has(HOT) {
+            return None;
+        }
+        Some(self.end_hold(HOT, |_| false))
+    }
+
+    /// Parks a hold of a hot buffer in `slot`, where `id` names the buffer. Returns false if the caller has
+    /// the hold still, to release it.
+    ///
+    /// `awaited`: somebody waits for any buffer to be unheld.
+    #[inline]
+    pub(crate) fn park(&self, slot: &W, id: u64, awaited: impl FnOnce() -> bool) -> bool {
+        if slot.load_acquire() != 0 || slot.compare_exchange(0, id).is_err() {
+            return false;
+        }
+        // Who makes the buffer cool does that first and looks at the slots after; who waits says so first
+        // and looks after. All are fully ordered, so what is not seen here sees the slot.
+        if self.snapshot().has(HOT) && !awaited() {
+            return true;
+        }
+        // Back, unless somebody found it.
+        slot.compare_exchange(id, 0).is_err()
+    }
+
+    /// Makes a hot buffer cool and releases the holds of it that are parked in `slots`, where `id` names it.
+    ///
+    /// Returns what the last of these releases ended.
+    pub(crate) fn cool<'s>(&self, slots: impl Iterator<Item = &'s W>, id: u64) -> Option<Released>
+    where
+        W: 's,
+    {
+        if !self.clear(HOT).has(HOT) {
+            return None;
+        }
+        let mut released = None;
+        for slot in slots {
+            if slot.load_acquire() == id && slot.compare_exchange(id, 0).is_ok() {
+                released = Some(self.release());
+            }
+        }
+        released
     }
 
     /// Ends a hold, and kills the buffer with it if it was the last and no flag of `refuse` is set.
@@ -273,15 +363,18 @@ impl<W: Word> State<W> {
     /// One exchange decides: were it a try to kill and then a release, two last holders could each
     /// leave the killing to the other.
     pub(crate) fn release_and_kill(&self, refuse: u64) -> Released {
-        self.end_hold(|word| word & (DEAD | refuse) == 0)
+        self.end_hold(0, |word| word & (DEAD | refuse) == 0)
     }
 
-    fn end_hold(&self, kills: impl Fn(u64) -> bool) -> Released {
+    /// Ends a hold. One that is not the last sets the flag `hot`.
+    #[inline]
+    fn end_hold(&self, hot: u64, kills: impl Fn(u64) -> bool) -> Released {
         let old = update(&self.0, |word| {
             let left = word.checked_sub(ONE_HOLD)?;
             Some(match Snapshot(left).holds() {
                 0 if kills(left) => left & !WAITED | DEAD,
                 0 => left & !WAITED,
+                _ if left & UNPARKABLE == 0 => left | hot,
                 _ => left,
             })
         });
@@ -385,7 +478,7 @@ impl<W: Word> State<W> {
 
     /// Marks the buffer dirty, after its range was merged, and says whether it was clean before.
     ///
-    /// Writes nothing if it is dirty already.
+    /// Writes nothing if it is dirty already. To be followed by [`Self::cool`].
     pub(crate) fn set_dirty(&self) -> bool {
         !self.set(DIRTY).has(DIRTY)
     }

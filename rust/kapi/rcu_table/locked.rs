@@ -48,11 +48,12 @@ impl<K: Kind> Table<K> {
 ///
 /// # Invariants
 ///
-/// The lock is held by the current context while this exists, but for a moment in [`Self::let_others`]. With it, softirqs are off, which is an RCU
-/// read-side section: objects named under it stay memory of their type.
+/// The lock is held by the current context while this exists, but for a moment in [`Self::let_others`].
+/// With it, softirqs are off, which is an RCU read-side section: objects named under it stay memory of
+/// their type.
 #[must_use = "the lock is dropped at once when unused"]
 pub(crate) struct Locked<'t, K: Kind> {
-    table: &'t Table<K>,
+    pub(super) table: &'t Table<K>,
     _bh: NotThreadSafe,
 }
 
@@ -279,8 +280,28 @@ impl<'t, K: Kind> Locked<'t, K> {
         if !self.is_member(entry) {
             return None;
         }
-        entry.state.try_kill(refuse).ok()?;
+        if let Err(found) = entry.state.try_kill(refuse) {
+            if !found.has(hold::HOT) {
+                return None;
+            }
+            self.cool(entry);
+            entry.state.try_kill(refuse).ok()?;
+        }
         Some(self.remove(entry))
+    }
+
+    /// Marks a member dirty; see [`State::set_dirty`](hold::State::set_dirty).
+    pub(crate) fn set_dirty(&self, entry: &Entry<K>) {
+        if self.is_member(entry) {
+            entry.state.set_dirty();
+            self.cool(entry);
+        }
+    }
+
+    /// Whether anybody holds an object.
+    pub(crate) fn is_held(&self, entry: &Entry<K>) -> bool {
+        self.cool(entry);
+        entry.snapshot().holds() != 0
     }
 
     /// Ends a hold; if it was the only one and no flag of `refuse` is set, kills the object and takes
@@ -310,10 +331,15 @@ impl<'t, K: Kind> Locked<'t, K> {
 
     /// Lets the replacement hand visit an object; see [`State::visit`](super::hold::State::visit).
     pub(crate) fn visit(&self, entry: &Entry<K>, refuse: u64) -> Visit {
-        if self.is_member(entry) {
-            entry.state.visit(refuse)
-        } else {
-            Visit::Busy
+        if !self.is_member(entry) {
+            return Visit::Busy;
+        }
+        match entry.state.visit(refuse) {
+            Visit::Busy if entry.snapshot().has(hold::HOT) => {
+                self.cool(entry);
+                entry.state.visit(refuse)
+            }
+            visited => visited,
         }
     }
 

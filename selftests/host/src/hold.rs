@@ -6,7 +6,7 @@ use crate::kapi::rcu_table::hold::{self, Change, NotHeld, Released, Snapshot, St
 use crate::words::Plain;
 use proptest::prelude::*;
 
-const FLAGS: [u64; 10] = [
+const FLAGS: [u64; 11] = [
     hold::DEAD,
     hold::READING,
     hold::WRITING,
@@ -17,6 +17,7 @@ const FLAGS: [u64; 10] = [
     hold::READ_ERROR,
     hold::WRITE_ERROR,
     hold::EMERGENCY,
+    hold::HOT,
 ];
 
 fn flags() -> impl Strategy<Value = u64> {
@@ -138,8 +139,10 @@ proptest! {
                     let result = state.try_hold(refuse);
                     if m.has(hold::DEAD) {
                         prop_assert_eq!(result, Err(NotHeld::Dead));
-                    } else if m.has(refuse) {
+                    } else if m.has(refuse & !hold::HOT) {
                         prop_assert_eq!(result, Err(NotHeld::Flagged));
+                    } else if m.has(hold::HOT) {
+                        prop_assert_eq!(result, Err(NotHeld::Hot));
                     } else {
                         prop_assert!(same(result.unwrap(), &m));
                         m.holds += 1;

@@ -40,6 +40,8 @@ mod merge;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod parking;
+#[cfg(test)]
 mod words;
 #[cfg(test)]
 mod writeback;

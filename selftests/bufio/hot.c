@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Blocks that several threads use at once: memscope leaves a hold of such a
+ * block with the CPU, and nobody may notice.
+ */
+
+#include <linux/cpumask.h>
+#include <linux/delay.h>
+
+#include "bufio_test.h"
+
+#define BLOCK	5
+
+struct hot_user {
+	struct bufio_client *c;
+	int cpu;
+	bool *stop;
+	unsigned int uses;
+};
+
+/* Two holds at once, then none: the last release leaves its hold behind. */
+static bool use_twice(struct bufio_client *c, sector_t block)
+{
+	struct bufio_buffer *a, *b;
+
+	if (bt_err(bufio_read(c, block, &a)))
+		return false;
+	if (!bt_err(bufio_read(c, block, &b)))
+		bufio_release(b);
+	bufio_release(a);
+	return true;
+}
+
+static int use_fn(void *arg)
+{
+	struct hot_user *u = arg;
+
+	set_cpus_allowed_ptr(current, cpumask_of(u->cpu));
+	return use_twice(u->c, BLOCK) && use_twice(u->c, BLOCK);
+}
+
+/* On every CPU, one after the other. */
+static bool make_hot(struct bt *t, struct bufio_client *c)
+{
+	unsigned int good = 0, cpus = 0;
+	struct bt_worker w;
+	int cpu;
+
+	for_each_online_cpu(cpu) {
+		struct hot_user u = { .c = c, .cpu = cpu };
+
+		bt_spawn(&w, use_fn, &u);
+		good += bt_join(&w) == 1;
+		cpus++;
+	}
+	return bt_row(t, "several_cpus", cpus > 1, 1) & bt_row(t, "hot", good == cpus, 1);
+}
+
+static void hot_forget(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+	struct bufio_buffer *b;
+
+	if (!c)
+		return;
+	make_hot(t, c);
+	bufio_forget(c, BLOCK);
+	bt_row(t, "forgotten", bt_cached(c, BLOCK), 0);
+	make_hot(t, c);
+	bufio_forget_buffers(c, BLOCK - 1, 3);
+	bt_row(t, "range", bt_cached(c, BLOCK), 0);
+	make_hot(t, c);
+	if (bt_row(t, "hold", bt_err(bufio_get(c, BLOCK, &b)), 0)) {
+		bufio_forget(c, BLOCK);
+		bt_row(t, "held_stays", bt_cached(c, BLOCK), 1);
+		bufio_release(b);
+	}
+	bufio_forget(c, BLOCK);
+	bt_row(t, "forgotten_then", bt_cached(c, BLOCK), 0);
+	make_hot(t, c);
+	bufio_client_reset(c);
+	bt_row(t, "reset", bt_cached(c, BLOCK), 0);
+	make_hot(t, c);
+	bufio_client_destroy(c);	/* names what is held in the log */
+}
+
+static void hot_dirty(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+
+	if (!c)
+		return;
+	make_hot(t, c);
+	bt_row(t, "write", bt_write(c, BLOCK, BT_NEW), 0);
+	make_hot(t, c);
+	bt_row(t, "flush", bufio_write_dirty(c), 0);
+	bt_row(t, "on_disk", bt_disk_is(t, BT_NEW, BLOCK * BT_SPB, BT_SPB), 1);
+	make_hot(t, c);
+	bufio_forget(c, BLOCK);
+	bt_row(t, "forgotten", bt_cached(c, BLOCK), 0);
+	bt_row(t, "contents", bt_read_is(c, BLOCK, BT_NEW), 1);
+	bufio_client_destroy(c);
+}
+
+static void hot_evict(struct bt *t)
+{
+	s64 old = bt_param_get("max_cache_size_bytes");
+	struct bufio_client *c = NULL;
+	unsigned int i;
+
+	if (bt_row(t, "set", bt_param_set("max_cache_size_bytes", 64 * BT_BS), 0))
+		c = bt_client(t);
+	if (c) {
+		make_hot(t, c);
+		/* Each twice: what was used once would not displace it. */
+		for (i = 0; i < 2000; i++) {
+			bt_read_is(c, 10 + i % 500, BT_OLD);
+			bt_read_is(c, 10 + (i + 492) % 500, BT_OLD);
+		}
+		bt_row(t, "evicted", bt_cached(c, BLOCK), 0);
+		bufio_client_destroy(c);
+	}
+	bt_param_set("max_cache_size_bytes", old);
+}
+
+static void hot_held(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+	struct bufio_buffer *b;
+
+	if (!c)
+		return;
+	bt_stat_client(t);
+	make_hot(t, c);
+	bt_row_ours(t, "nobody", bt_stat(t, "held"), 0);
+	make_hot(t, c);
+	if (bt_row(t, "hold", bt_err(bufio_get(c, BLOCK, &b)), 0)) {
+		bt_row_ours(t, "somebody", bt_stat(t, "held"), 1);
+		bufio_release(b);
+	}
+	bt_row_ours(t, "nobody_then", bt_stat(t, "held"), 0);
+	bufio_client_destroy(c);
+}
+
+static int busy_fn(void *arg)
+{
+	struct hot_user *u = arg;
+	struct bufio_buffer *b;
+	void *data;
+
+	set_cpus_allowed_ptr(current, cpumask_of(u->cpu));
+	while (!READ_ONCE(*u->stop)) {
+		data = bufio_read(u->c, BLOCK, &b);
+		if (bt_err(data) || !bt_is(data, SECTOR_SIZE, BT_OLD, BLOCK * BT_SPB))
+			return 0;
+		bufio_release(b);
+		/* Now and then nobody holds it. */
+		if (++u->uses % 32 == 0)
+			usleep_range(20, 50);
+	}
+	return 1;
+}
+
+/* Users on all CPUs, while the block is forgotten and looked for all the time. */
+static void hot_beside_forget(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+	struct bt_worker w[8];
+	struct hot_user u[8];
+	unsigned int i, n = 0, good = 0, forgets = 0, uses = 0;
+	unsigned long end = jiffies + HZ;
+	bool stop = false;
+	int cpu;
+
+	if (!c)
+		return;
+	for_each_online_cpu(cpu) {
+		if (n + 2 > ARRAY_SIZE(u))
+			break;
+		for (i = 0; i < 2; i++, n++) {
+			u[n] = (struct hot_user) { .c = c, .cpu = cpu, .stop = &stop };
+			bt_spawn(&w[n], busy_fn, &u[n]);
+		}
+	}
+	while (time_before(jiffies, end)) {
+		bufio_forget(c, BLOCK);
+		forgets++;
+		usleep_range(50, 100);
+	}
+	WRITE_ONCE(stop, true);
+	for (i = 0; i < n; i++) {
+		good += bt_join(&w[i]) == 1;
+		uses += u[i].uses;
+	}
+	bt_row(t, "good", good == n, 1);
+	bt_fig(t, "uses", uses);
+	bt_fig(t, "forgets", forgets);
+	bt_fig(t, "reads", gate_total(t->gate, GATE_READ));
+	bt_row(t, "read_again", gate_total(t->gate, GATE_READ) > 1, 1);
+	bufio_forget(c, BLOCK);
+	bt_row(t, "forgotten", bt_cached(c, BLOCK), 0);
+	bufio_client_destroy(c);
+}
+
+const struct bt_case bt_hot[] = {
+	{ "hot_forget", "what several used is forgotten when nobody holds it", hot_forget },
+	{ "hot_dirty", "what several use is written as everything else", hot_dirty },
+	{ "hot_evict", "what several used is evicted when it is old", hot_evict },
+	{ "hot_held", "what nobody holds does not count as held", hot_held, BT_INLINE },
+	{ "hot_beside_forget", "a block is forgotten while several use it", hot_beside_forget },
+	{ }
+};

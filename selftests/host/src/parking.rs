@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Parked holds: against a plain model in one thread, and every interleaving of a few.
+
+use crate::kapi::{
+    rcu_table::hold::{self, NotHeld, Released, State, Waiters},
+    word::Word,
+};
+use crate::words::{Loom, Plain};
+use loom::{sync::Arc, thread};
+use proptest::prelude::*;
+
+/// What names the buffer in its slots.
+const ID: u64 = 7;
+
+/// A live buffer with one hold, and a slot on each of two CPUs.
+struct Buffer<W> {
+    state: State<W>,
+    slots: [W; 2],
+}
+
+impl<W: Word> Buffer<W> {
+    fn new(word: impl Fn(u64) -> W) -> Self {
+        let buffer = Self {
+            state: State::new(word(hold::DEAD)),
+            slots: [word(0), word(0)],
+        };
+        assert!(buffer.state.revive(0));
+        buffer
+    }
+
+    /// As [`Self::new`], hot and unheld.
+    fn hot(word: impl Fn(u64) -> W) -> Self {
+        let buffer = Self::new(word);
+        assert!(buffer.get(0));
+        assert_eq!(buffer.state.try_release(), Some(Released::Shared));
+        assert!(buffer.state.snapshot().has(hold::HOT));
+        buffer.state.release();
+        buffer
+    }
+
+    /// What a lookup on a CPU does.
+    fn get(&self, cpu: usize) -> bool {
+        match self.state.try_hold(0) {
+            Err(NotHeld::Hot) => self.state.hold_hot(&self.slots[cpu], ID, 0).is_ok(),
+            held => held.is_ok(),
+        }
+    }
+
+    /// What a release on a CPU does. Whether the buffer became unheld.
+    fn put(&self, cpu: usize, awaited: impl FnOnce() -> bool) -> bool {
+        let released = match self.state.try_release() {
+            Some(released) => released,
+            None if self.state.park(&self.slots[cpu], ID, awaited) => return false,
+            None => self.state.release(),
+        };
+        assert_ne!(released, Released::NotHeld);
+        matches!(released, Released::Last { .. })
+    }
+
+    fn cool(&self) {
+        self.state.cool(self.slots.iter(), ID);
+    }
+
+    /// What an evictor does.
+    fn kill(&self) -> bool {
+        self.state.try_kill(hold::UNCLEAN).is_ok() || {
+            self.cool();
+            self.state.try_kill(hold::UNCLEAN).is_ok()
+        }
+    }
+
+    fn parked(&self) -> u64 {
+        let full = |slot: &&W| slot.load_acquire() == ID;
+        self.slots.iter().filter(full).count() as u64
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Get(usize),
+    Put(usize, bool),
+    Cool,
+    Dirty,
+    Clean,
+    Kill,
+    Occupy(usize),
+    Leave(usize),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (0..2usize).prop_map(Op::Get),
+        6 => (0..2usize, proptest::bool::weighted(0.1)).prop_map(|(cpu, awaited)| Op::Put(cpu, awaited)),
+        1 => Just(Op::Cool),
+        1 => Just(Op::Dirty),
+        2 => Just(Op::Clean),
+        1 => Just(Op::Kill),
+        1 => (0..2usize).prop_map(Op::Occupy),
+        2 => (0..2usize).prop_map(Op::Leave),
+    ]
+}
+
+proptest! {
+    /// Rule: holds are counted and somebody's, or parked and nobody's; only a hot buffer has parked ones,
+    /// and no dirty one is hot.
+    #[test]
+    fn no_hold_is_lost(ops in proptest::collection::vec(op(), 1..100)) {
+        let b = Buffer::new(|word| Plain(word.into()));
+        let mut held = 1u64;
+        for op in ops {
+            match op {
+                Op::Get(cpu) => {
+                    prop_assert!(b.get(cpu));
+                    prop_assert!(b.state.snapshot().has(hold::REFERENCED));
+                    held += 1;
+                }
+                Op::Put(cpu, awaited) if held > 0 => {
+                    let others = b.parked();
+                    let unheld = b.put(cpu, || awaited);
+                    held -= 1;
+                    prop_assert_eq!(unheld, held + others == 0 && b.parked() == 0);
+                    prop_assert!(!awaited || b.parked() <= others);
+                }
+                Op::Cool => b.cool(),
+                Op::Dirty if held > 0 => {
+                    b.state.set_dirty();
+                    b.cool();
+                }
+                Op::Clean => {
+                    let _ = b.state.change(hold::Change::START_WRITE);
+                    let _ = b.state.change(hold::Change::WRITE_DONE);
+                }
+                Op::Kill => {
+                    let dirty = b.state.snapshot().has(hold::DIRTY);
+                    prop_assert_eq!(b.kill(), held == 0 && !dirty);
+                    if held == 0 && !dirty {
+                        prop_assert!(!b.get(0), "a dead buffer was held");
+                        b.state.revive(0);
+                        held = 1;
+                    }
+                }
+                // Another buffer of the same slot.
+                Op::Occupy(cpu) => {
+                    let _ = b.slots[cpu].compare_exchange(0, ID + 1);
+                }
+                Op::Leave(cpu) => {
+                    let _ = b.slots[cpu].compare_exchange(ID + 1, 0);
+                }
+                Op::Put(..) | Op::Dirty => (),
+            }
+            let now = b.state.snapshot();
+            prop_assert_eq!(now.holds(), held + b.parked());
+            prop_assert!(b.parked() == 0 || now.has(hold::HOT));
+            prop_assert!(!(now.has(hold::HOT) && now.has(hold::DIRTY)));
+        }
+    }
+}
+
+fn check(f: impl Fn() + Sync + Send + 'static) {
+    let mut model = loom::model::Builder::new();
+    // As in `model`.
+    model.preemption_bound = Some(3);
+    model.check(f);
+}
+
+/// Rule: who has released may count on a kill after that, and nobody holds what was killed.
+#[test]
+fn a_kill_finds_what_is_parked() {
+    check(|| {
+        let buffer = Arc::new(Buffer::hot(Loom::new));
+        let users: Vec<_> = [0, 1]
+            .map(|cpu| {
+                let b = buffer.clone();
+                thread::spawn(move || {
+                    if b.get(cpu) {
+                        assert!(!b.state.snapshot().has(hold::DEAD), "killed while held");
+                        b.put(cpu, || false);
+                    }
+                })
+            })
+            .into();
+        let killed = buffer.kill();
+        for user in users {
+            user.join().unwrap();
+        }
+        assert!(killed || buffer.kill(), "held by nobody, and not killed");
+        assert_eq!(buffer.state.snapshot().holds(), 0);
+        assert_eq!(buffer.parked(), 0);
+    });
+}
+
+/// Rule: a holder's mark ends the parking, whoever releases meanwhile.
+#[test]
+fn nothing_is_parked_of_a_dirty_buffer() {
+    check(|| {
+        let buffer = Arc::new(Buffer::hot(Loom::new));
+        assert!(buffer.get(0));
+        let other = {
+            let b = buffer.clone();
+            thread::spawn(move || {
+                assert!(b.get(1));
+                b.put(1, || false);
+            })
+        };
+        assert!(buffer.state.set_dirty());
+        buffer.cool();
+        other.join().unwrap();
+        assert_eq!(buffer.parked(), 0);
+        assert_eq!(buffer.state.snapshot().holds(), 1);
+        assert!(buffer.put(0, || false), "the last hold ends in the open");
+    });
+}
+
+/// Rule: who waits for any buffer finds it, or is told.
+#[test]
+fn parking_wakes_waiters() {
+    check(|| {
+        let buffer = Arc::new(Buffer::new(Loom::new));
+        assert!(buffer.get(0));
+        let waiters = Arc::new(Waiters::new(Loom::new(0)));
+        // The first to release makes it hot, when the waiter may have looked already.
+        let users = [0, 1].map(|cpu| {
+            let (b, w) = (buffer.clone(), waiters.clone());
+            thread::spawn(move || b.put(cpu, || w.any()) && w.any())
+        });
+        waiters.enter();
+        let killed = buffer.kill();
+        let told = users.map(|user| user.join().unwrap()).contains(&true);
+        assert!(killed || told, "a waiter would sleep beside a free buffer");
+    });
+}
