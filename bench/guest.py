@@ -163,13 +163,13 @@ def rates(row, turns, figure="reads_per_ks", **args):
     emit(row, theirs, ours, "1/s")
 
 
-def scaling(row, turns, **args):
+def scaling(row, turns, readers=0, **args):
     """What the second CPU gives: the same load on one and on two, in turns."""
     factors = {"dm": [], "memscope": []}
     for _ in range(turns):
         for cache, found in factors.items():
-            one = case(cache, "throughput", readers=1, cpus=1, **args)["reads_per_ks"]
-            two = case(cache, "throughput", readers=2, cpus=2, **args)["reads_per_ks"]
+            one = case(cache, "throughput", readers=readers or 1, cpus=1, **args)["reads_per_ks"]
+            two = case(cache, "throughput", readers=readers or 2, cpus=2, **args)["reads_per_ks"]
             found.append(two / one)
     emit(row, factors["dm"], factors["memscope"], "x")
 
@@ -261,6 +261,7 @@ def free(quick):
     rates("throughput_512", turns, dev=NULL, blocks=512, readers=2, cpus=2, ms=60)
     rates("hotspot", turns, dev=NULL, blocks=64, readers=16, dirtiers=1, ms=150)
     scaling("scaling_1", turns, dev=NULL, blocks=1, ms=60)
+    scaling("scaling_hotspot", turns, dev=NULL, blocks=64, dirtiers=1, ms=60, readers=16)
     scaling("scaling_512", turns, dev=NULL, blocks=512, ms=60)
     scaling("scaling_own", turns, dev=NULL, blocks=512, own=1, ms=60)
     latencies(3)

@@ -182,10 +182,9 @@ def model(rows):
         one, many = (max(0.0, min(1.0, math.log2(by_id[i]["ours"]))) for i in ("scaling_1", "scaling_512"))
         text += [f"For 256 CPUs this machine says little: it has two. By the exponents, 256 CPUs would do"
                  f" {256 ** one:.0f} times the hits of one on a single hot block, and {256 ** many:.0f} times over 512"
-                 " blocks. The first is optimistic. A hit writes the word of the buffer that it holds, and a line of"
-                 " memory that all CPUs write moves between them at one CPU's pace: on one hot block the sum stays"
-                 " near what a few CPUs do. Between different blocks nothing that is written is shared: counters are"
-                 " per CPU, chains are read under RCU.", ""]
+                 " blocks. A hit of a block that several CPUs use at once writes what is the CPU's own and nothing else:"
+                 " counters, and the slot where the hold is parked. Other hits write the word of their block, whose line"
+                 " of memory comes from the CPU that wrote it last; chains are read under RCU.", ""]
     return text
 
 

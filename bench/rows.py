@@ -42,6 +42,7 @@ ROWS = {
     "throughput_512": Row("hits a second on 2 CPUs, 512 blocks", DM, "throughput", at_least(2), better="more"),
     "hotspot": Row("hotspot: reads a second, 16 readers and 1 dirtier", DM, "throughput", at_least(2), better="more"),
     "scaling_1": Row("hits on 2 CPUs against 1, one hot block", "the same on 1 CPU", "throughput", at_least(1.85), "ours", "more"),
+    "scaling_hotspot": Row("hotspot: reads on 2 CPUs against 1, 16 readers and 1 dirtier", "the same on 1 CPU", "throughput", at_least(1.85), "ours", "more"),
     "scaling_512": Row("hits on 2 CPUs against 1, 512 blocks", "the same on 1 CPU", "throughput", at_least(1.85), "ours", "more"),
     # What the machine gives two CPUs that share no block.
     "scaling_own": Row("hits on 2 CPUs against 1, each with a client of its own", "the same on 1 CPU", "throughput", None, "ours", "more"),
