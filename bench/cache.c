@@ -412,7 +412,8 @@ struct load {
 	struct task_struct *task;
 	u32 *order;
 	unsigned long blocks;
-	u64 ops, ns;
+	u64 ops, start, end;
+	atomic64_t word;
 	unsigned int id, nr;
 	u32 *took;
 	unsigned int nr_took, most_took;
@@ -423,12 +424,11 @@ struct load {
 static int load_thread(void *arg)
 {
 	struct load *l = arg;
-	u64 start;
 
 	wait_for_completion(l->go);
-	start = ktime_get_ns();
+	l->start = ktime_get_ns();
 	l->err = l->fn(l);
-	l->ns = ktime_get_ns() - start;
+	l->end = ktime_get_ns();
 	complete(&l->done);
 	return 0;
 }
@@ -464,6 +464,27 @@ static int hit_load(struct load *l)
 static int read_load(struct load *l)
 {
 	return hot_load(l, 64, touch);
+}
+
+/* About what a hit is, without a cache: nothing is shared but the time that is up. */
+static int control_load(struct load *l)
+{
+	unsigned long x = l->id;
+	unsigned int i, j;
+
+	while (!time_is_up(l)) {
+		for (i = 0; i < 256; i++) {
+			atomic64_inc(&l->word);
+			for (j = 0; j < 32; j++) {
+				x = x * 5 + 1;
+				OPTIMIZER_HIDE_VAR(x);
+			}
+			atomic64_dec(&l->word);
+		}
+		l->ops += 256;
+		cond_resched();
+	}
+	return 0;
 }
 
 static int dirty_load(struct load *l)
@@ -557,19 +578,23 @@ static int run_loads(struct bench *b, struct load *l, unsigned int n)
 	return err;
 }
 
-/* Operations in 1,000 seconds. */
+/* Operations in 1,000 seconds, from when the first thread began until the last ended. */
 static u64 rate(struct load *l, unsigned int n)
 {
-	u64 sum = 0;
+	u64 start = l->start, end = l->end, ops = 0;
 
-	for (; n; n--, l++)
-		sum += mul_u64_u64_div_u64(l->ops, 1000ULL * NSEC_PER_SEC, l->ns ?: 1);
-	return sum;
+	for (; n; n--, l++) {
+		start = min(start, l->start);
+		end = max(end, l->end);
+		ops += l->ops;
+	}
+	return mul_u64_u64_div_u64(ops, 1000ULL * NSEC_PER_SEC, end - start ?: 1);
 }
 
 /*
  * readers= threads read hot blocks, dirtiers= threads make them dirty: all of one
- * client, or with own=1 each of a client of its own, so that they share nothing.
+ * client, or with own=1 each of a client of its own, so that they share no block.
+ * With control=1 they do not use it.
  */
 static int throughput(struct bench *b)
 {
@@ -588,7 +613,8 @@ static int throughput(struct bench *b)
 		goto out;
 	}
 	for (i = 0; i < readers + dirtiers; i++) {
-		l[i].fn = i >= readers ? dirty_load : dirtiers ? read_load : hit_load;
+		l[i].fn = bench_arg(b, "control", 0) ? control_load :
+			  i >= readers ? dirty_load : dirtiers ? read_load : hit_load;
 		l[i].c = i && !own ? l[0].c : client(b);
 		l[i].order = order;
 		l[i].blocks = blocks;

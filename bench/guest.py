@@ -164,14 +164,19 @@ def rates(row, turns, figure="reads_per_ks", **args):
 
 
 def scaling(row, turns, readers=0, **args):
-    """What the second CPU gives: the same load on one and on two, in turns."""
-    factors = {"dm": [], "memscope": []}
+    """What the second CPU gives: the same load on one and on two, in turns with one that shares nothing."""
+
+    def factor(cache, readers, **args):
+        one = case(cache, "throughput", readers=readers or 1, cpus=1, **args)["reads_per_ks"]
+        two = case(cache, "throughput", readers=readers or 2, cpus=2, **args)["reads_per_ks"]
+        return two / one
+
+    dm, memscope, machine = [], [], []
     for _ in range(turns):
-        for cache, found in factors.items():
-            one = case(cache, "throughput", readers=readers or 1, cpus=1, **args)["reads_per_ks"]
-            two = case(cache, "throughput", readers=readers or 2, cpus=2, **args)["reads_per_ks"]
-            found.append(two / one)
-    emit(row, factors["dm"], factors["memscope"], "x")
+        dm.append(factor("dm", readers, **args))
+        memscope.append(factor("memscope", readers, **args))
+        machine.append(factor("memscope", 0, dev=NULL, control=1, ms=args["ms"]))
+    emit(row, dm, memscope, "x", machine=machine)
 
 
 def reclaimable():
@@ -261,7 +266,7 @@ def free(quick):
     rates("throughput_512", turns, dev=NULL, blocks=512, readers=2, cpus=2, ms=60)
     rates("hotspot", turns, dev=NULL, blocks=64, readers=16, dirtiers=1, ms=150)
     scaling("scaling_1", turns, dev=NULL, blocks=1, ms=60)
-    scaling("scaling_hotspot", turns, dev=NULL, blocks=64, dirtiers=1, ms=60, readers=16)
+    scaling("scaling_hotspot", turns, dev=NULL, blocks=64, dirtiers=1, ms=150, readers=16)
     scaling("scaling_512", turns, dev=NULL, blocks=512, ms=60)
     scaling("scaling_own", turns, dev=NULL, blocks=512, own=1, ms=60)
     latencies(3)

@@ -215,10 +215,12 @@ fn write_done(hold: Hold<'_>, status: Result, alone: bool) {
     // Before the end: one that is seen has been counted.
     shared.writes_ended.fetch_add(1, Relaxed);
     let unheld = hold.finish(change);
-    if let Some(now) = unheld {
-        if now.has(UNWANTED) && !now.has(UNCLEAN) {
-            sweep::want_sweep(table);
-        }
+    let unwanted = unheld.is_some_and(|now| now.has(UNWANTED) && !now.has(UNCLEAN));
+    // What was given up goes also where a hold is parked, which nobody ends.
+    if unwanted || change.set == WRITE_ERROR {
+        sweep::want_sweep(table);
+    }
+    if unheld.is_some() {
         shared.note_freed();
     }
     if status.is_err() {

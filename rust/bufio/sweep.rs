@@ -51,7 +51,7 @@ fn sweep_from<'l>(locked: &'l Locked<'_>, mut next: Option<&'l Entry>, last: u64
         let to = if now.has(hold::DIRTY) {
             again = true;
             DIRTY
-        } else if now.has(hold::REFERENCED) {
+        } else if now.has(hold::REFERENCED | hold::HOT) {
             MAIN
         } else {
             CLEAN

@@ -88,7 +88,7 @@ fn become_dirty(table: &Table, buffer: &Entry) {
     // Relaxed: read by writers under the lock. Before the flag: a flush that follows it is of a later epoch.
     meta.dirty_since.store(now(), Relaxed);
     meta.epoch.store(shared.epoch.load(Relaxed), Relaxed);
-    locked.set_dirty(buffer);
+    buffer.set_dirty();
     if matches!(locked.queue_of(buffer), Some(CLEAN | MAIN)) {
         locked.move_to(buffer, DIRTY);
     }

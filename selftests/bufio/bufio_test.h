@@ -12,6 +12,13 @@
 #include "api.h"
 #include "gate.h"
 
+/* A flag of clients; dm-bufio is so without one. */
+#ifdef BT_MEMSCOPE
+#define DROP_FAILED	MEMSCOPE_BUFIO_CLIENT_DROP_FAILED
+#else
+#define DROP_FAILED	0
+#endif
+
 struct bt;
 
 /**

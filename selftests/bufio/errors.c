@@ -8,12 +8,6 @@
 
 #include "bufio_test.h"
 
-#ifdef BT_MEMSCOPE
-#define DROP_FAILED	MEMSCOPE_BUFIO_CLIENT_DROP_FAILED
-#else
-#define DROP_FAILED	0
-#endif
-
 static void fail_block(struct bt *t, unsigned int ops, sector_t block, blk_status_t status,
 		       int times)
 {

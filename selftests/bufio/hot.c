@@ -102,6 +102,25 @@ static void hot_dirty(struct bt *t)
 	bufio_client_destroy(c);
 }
 
+/* A block that is given up goes, whoever used it. */
+static void hot_write_error(struct bt *t)
+{
+	struct bufio_client *c;
+
+	c = bufio_client_create(t->bdev, BT_BS, 1, 0, NULL, NULL, DROP_FAILED);
+	if (!bt_row(t, "create", bt_err(c), 0))
+		return;
+	bt_ballast(t, c);
+	bt_write(c, BLOCK, BT_NEW);
+	make_hot(t, c);
+	gate_fail(t->gate, GATE_WRITE, BLOCK * BT_SPB, BT_SPB, BLK_STS_IOERR, 1);
+	bt_row(t, "reported", bufio_write_dirty(c), -EIO);
+	bt_row_ours(t, "gone", bt_cached(c, BLOCK), 0);
+	bt_read_is(c, BLOCK, BT_NEW);
+	bt_row(t, "read", bt_read_is(c, BLOCK, BT_OLD), 1);
+	bufio_client_destroy(c);
+}
+
 static void hot_evict(struct bt *t)
 {
 	s64 old = bt_param_get("max_cache_size_bytes");
@@ -205,6 +224,7 @@ static void hot_beside_forget(struct bt *t)
 const struct bt_case bt_hot[] = {
 	{ "hot_forget", "what several used is forgotten when nobody holds it", hot_forget },
 	{ "hot_dirty", "what several use is written as everything else", hot_dirty },
+	{ "hot_write_error", "what could not be written leaves, whoever used it", hot_write_error },
 	{ "hot_evict", "what several used is evicted when it is old", hot_evict },
 	{ "hot_held", "what nobody holds does not count as held", hot_held, BT_INLINE },
 	{ "hot_beside_forget", "a block is forgotten while several use it", hot_beside_forget },

@@ -176,10 +176,10 @@ impl<K: Kind> Table<K> {
                 let id = entry.id();
                 entry.state.hold_hot(self.parking.here(id), id, refuse)
             }
-            held => held,
+            held => held.map(|_| ()),
         };
         match held {
-            Ok(_) => {
+            Ok(()) => {
                 // INVARIANT: Held just now, and not dead.
                 let hold = Hold {
                     entry: NonNull::from(entry),

@@ -68,6 +68,11 @@ impl<K: Kind> Entry<K> {
         self.state.change(change)
     }
 
+    /// Marks the object dirty; see [`State::set_dirty`].
+    pub(crate) fn set_dirty(&self) {
+        self.state.set_dirty();
+    }
+
     /// Returns the key, which changes only while nobody holds the object.
     #[inline]
     pub(crate) fn key(&self) -> u64 {

@@ -69,10 +69,12 @@ pub(crate) const HOT: u64 = 1 << 10;
 pub(crate) const IO: u64 = READING | WRITING;
 /// What keeps a buffer from being evicted as clean.
 pub(crate) const UNCLEAN: u64 = IO | DIRTY;
-/// What no hot buffer has: flags that the last hold's end must see, or that lookups refuse or change.
+/// With these no buffer becomes hot: flags that the last hold's end must see, or that lookups refuse or
+/// change.
 ///
-/// A buffer that is in use gets the first of them by [`State::set_dirty`].
-const UNPARKABLE: u64 = DEAD | UNCLEAN | PREFETCHED | WAITED | READ_ERROR | WRITE_ERROR | EMERGENCY;
+/// A hot buffer gets only two of them: [`WAITED`], which the end of its write clears, and [`WRITE_ERROR`], upon
+/// which the sweep of writes tries to kill it.
+const UNPARKABLE: u64 = DEAD | READING | PREFETCHED | WAITED | READ_ERROR | WRITE_ERROR | EMERGENCY;
 
 /// The flags are the lower half; a hold is one in the upper half. Neither half can carry into the
 /// other: too many and too few holds are refused.
@@ -260,19 +262,15 @@ impl<W: Word> State<W> {
         self.count_hold(refuse | HOT)
     }
 
-    /// Holds a buffer that [`Self::try_hold`] found to be hot: takes the hold that is parked in `slot`, or
-    /// does as that does.
+    /// Holds a buffer that [`Self::try_hold`] found to be hot: takes the hold that is parked in `slot`, which
+    /// being hot records for replacement, or does as that does.
     #[inline]
-    pub(crate) fn hold_hot(&self, slot: &W, id: u64, refuse: u64) -> Result<Snapshot, NotHeld> {
-        if slot.load_acquire() != id || slot.compare_exchange(id, 0).is_err() {
-            return self.count_hold(refuse);
+    pub(crate) fn hold_hot(&self, slot: &W, id: u64, refuse: u64) -> Result<(), NotHeld> {
+        match slot.compare_exchange(id, 0) {
+            // Hot since it was parked, so with no flag that lookups refuse.
+            Ok(()) => Ok(()),
+            Err(_) => self.count_hold(refuse).map(|_| ()),
         }
-        // Hot since it was parked, so with no flag that is refused.
-        let now = self.snapshot();
-        if !now.has(REFERENCED) {
-            self.set(REFERENCED);
-        }
-        Ok(now)
     }
 
     #[inline]
@@ -326,7 +324,7 @@ impl<W: Word> State<W> {
     /// `awaited`: somebody waits for any buffer to be unheld.
     #[inline]
     pub(crate) fn park(&self, slot: &W, id: u64, awaited: impl FnOnce() -> bool) -> bool {
-        if slot.load_acquire() != 0 || slot.compare_exchange(0, id).is_err() {
+        if slot.compare_exchange(0, id).is_err() {
             return false;
         }
         // Who makes the buffer cool does that first and looks at the slots after; who waits says so first
@@ -402,7 +400,7 @@ impl<W: Word> State<W> {
         .map_err(Snapshot)
     }
 
-    /// Visits a buffer: clears the reference bit, or kills the buffer if it was clear.
+    /// Visits a buffer that is not hot: clears the reference bit, or kills the buffer if it was clear.
     pub(crate) fn visit(&self, refuse: u64) -> Visit {
         if self.clear(REFERENCED).has(REFERENCED) {
             Visit::Used
@@ -478,7 +476,7 @@ impl<W: Word> State<W> {
 
     /// Marks the buffer dirty, after its range was merged, and says whether it was clean before.
     ///
-    /// Writes nothing if it is dirty already. To be followed by [`Self::cool`].
+    /// Writes nothing if it is dirty already.
     pub(crate) fn set_dirty(&self) -> bool {
         !self.set(DIRTY).has(DIRTY)
     }

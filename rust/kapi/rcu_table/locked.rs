@@ -290,14 +290,6 @@ impl<'t, K: Kind> Locked<'t, K> {
         Some(self.remove(entry))
     }
 
-    /// Marks a member dirty; see [`State::set_dirty`](hold::State::set_dirty).
-    pub(crate) fn set_dirty(&self, entry: &Entry<K>) {
-        if self.is_member(entry) {
-            entry.state.set_dirty();
-            self.cool(entry);
-        }
-    }
-
     /// Whether anybody holds an object.
     pub(crate) fn is_held(&self, entry: &Entry<K>) -> bool {
         self.cool(entry);
@@ -329,18 +321,17 @@ impl<'t, K: Kind> Locked<'t, K> {
         }
     }
 
-    /// Lets the replacement hand visit an object; see [`State::visit`](super::hold::State::visit).
+    /// Lets the replacement hand visit an object, see [`State::visit`](super::hold::State::visit). One that
+    /// is hot was used, and is cool then.
     pub(crate) fn visit(&self, entry: &Entry<K>, refuse: u64) -> Visit {
         if !self.is_member(entry) {
             return Visit::Busy;
         }
-        match entry.state.visit(refuse) {
-            Visit::Busy if entry.snapshot().has(hold::HOT) => {
-                self.cool(entry);
-                entry.state.visit(refuse)
-            }
-            visited => visited,
+        if entry.snapshot().has(hold::HOT) {
+            self.cool(entry);
+            return Visit::Used;
         }
+        entry.state.visit(refuse)
     }
 
     /// Takes out an object that [`Self::visit`] killed.

@@ -44,9 +44,8 @@ impl Parking {
     /// Returns the slot of an object as an offset of per-CPU memory.
     #[inline(always)]
     fn offset_of(&self, id: u64) -> *mut u64 {
-        // Objects of one slab page, which are a few cache lines each, and of adjacent ones fall into
-        // different slots.
-        let slot = (id >> 6 ^ id >> 15) as usize % SLOTS;
+        // Objects are a few cache lines each: those of one slab page have different slots.
+        let slot = (id >> 6) as usize % SLOTS;
         self.0.as_ptr().wrapping_add(slot)
     }
 

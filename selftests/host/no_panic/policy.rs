@@ -147,7 +147,7 @@ pub(crate) fn calls_hold(s: &Buffer, w: &hold::Waiters<Atomic>, n: [u64; 4]) -> 
     w.enter();
     w.leave();
     let slot = s.word();
-    sum ^= s.hold_hot(slot, need, refuse).map_or(3, |s| s.holds());
+    sum ^= u64::from(s.hold_hot(slot, need, refuse).is_ok()) << 2;
     sum ^= u64::from(s.try_release().is_some() ^ s.park(slot, need, || w.any()));
     sum ^= u64::from(s.cool([slot].into_iter(), need).is_some());
     let flags = [
