@@ -183,9 +183,10 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// A read begins. Only the thread that inserts the buffer starts a read.
+    /// A read that failed is begun again; the first begins when the buffer is inserted. What is fit for
+    /// use is not read: a holder may have changed it, or parked a hold.
     pub(crate) const START_READ: Self = Self {
-        need: 0,
+        need: READ_ERROR,
         refuse: DEAD | UNCLEAN,
         clear: READ_ERROR,
         set: READING,

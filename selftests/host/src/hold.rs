@@ -219,6 +219,11 @@ proptest! {
 #[test]
 fn io_excludes_io() {
     let state = State::new(Plain::default());
+    assert!(
+        state.change(Change::START_READ).is_err(),
+        "what is fit for use is not read"
+    );
+    state.set(hold::READ_ERROR);
     assert_eq!(state.change(Change::START_READ), Ok(false));
     assert!(
         state.change(Change::START_READ).is_err(),
@@ -235,6 +240,7 @@ fn io_excludes_io() {
         "nothing to write"
     );
     assert!(state.set_dirty());
+    state.set(hold::READ_ERROR);
     assert!(
         state.change(Change::START_READ).is_err(),
         "a read would destroy dirty data"
@@ -259,6 +265,7 @@ fn io_excludes_io() {
     assert!(state.change(Change::START_WRITE).is_ok());
     assert!(state.change(Change::WRITE_DROPPED).is_ok());
     assert!(state.try_kill(hold::UNCLEAN).is_ok());
+    state.set(hold::READ_ERROR);
     assert!(
         state.change(Change::START_READ).is_err(),
         "a dead buffer has no I/O"

@@ -337,7 +337,7 @@ fn a_transfer_ends_with_its_hold() {
         (Change::START_WRITE, Change::WRITE_DROPPED, hold::WRITING),
     ] {
         check(move || {
-            let buffer = Buffer::idle(1, hold::DIRTY & start.need);
+            let buffer = Buffer::idle(1, start.need);
             assert!(buffer.lookup(1));
             assert!(buffer.state.change(start).is_ok());
             let shared = Arc::new((buffer, Queue::new()));
