@@ -329,6 +329,8 @@ impl<'t, K: Kind> Locked<'t, K> {
         }
         if entry.snapshot().has(hold::HOT) {
             self.cool(entry);
+            // The same use: what is idle goes at the second visit, as a search counts on.
+            entry.state.clear(hold::REFERENCED);
             return Visit::Used;
         }
         entry.state.visit(refuse)
