@@ -11,7 +11,7 @@ use crate::{
     kapi::{current::this_cpu, wait::Word64},
 };
 use core::ptr::{self, NonNull};
-use kernel::prelude::*;
+use kernel::{cpu::nr_cpu_ids, prelude::*};
 
 /// Slots of each CPU, a page of them, for all tables together.
 const SLOTS: usize = 512;
@@ -60,9 +60,7 @@ impl Parking {
     /// Returns the slots of an object on all CPUs.
     fn all(&self, id: u64) -> impl Iterator<Item = &Word64> {
         let offset = self.offset_of(id);
-        // SAFETY: Written once, when the kernel starts.
-        let cpus = unsafe { bindings::nr_cpu_ids };
-        (0..cpus).filter_map(move |cpu| {
+        (0..nr_cpu_ids()).filter_map(move |cpu| {
             // SAFETY: An offset of per-CPU memory.
             let slot = unsafe { bindings::memscope_helper_per_cpu(offset, cpu) };
             // SAFETY: As in `here`; null where there is no such CPU.
