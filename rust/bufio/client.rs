@@ -393,7 +393,7 @@ pub(crate) fn release(hold: Hold<'_>) {
 #[cold]
 fn release_counted(hold: Hold<'_>) {
     let (table, block) = (hold.table(), hold.key());
-    follow(table, block, hold.release());
+    follow(table, block, hold.release_beside());
 }
 
 /// Does what follows a release.

@@ -44,6 +44,7 @@ pub(crate) use parking::Parking;
 use super::{
     atomic::{Atomic, Relaxed},
     gfp::Gfp,
+    wait::Word64,
     workqueue::OwnedQueue,
 };
 use crate::bindings;
@@ -126,6 +127,8 @@ pub(crate) struct Table<K: Kind> {
     /// Of the owner.
     pub(crate) shared: K::Shared,
     parking: Arc<Parking>,
+    // How often an object was made cool.
+    cools: Word64,
     #[pin]
     lock: Opaque<bindings::spinlock_t>,
     #[pin]
@@ -186,6 +189,7 @@ impl<K: Kind> Table<K> {
                 segments,
                 shared,
                 parking,
+                cools: Word64::new(0),
                 lock <- Opaque::ffi_init(|lock| {
                     // SAFETY: `lock` is memory for a spin lock, pinned.
                     unsafe { bindings::memscope_helper_table_lock_init(lock) }

@@ -6,6 +6,8 @@
 
 #include <linux/cpumask.h>
 #include <linux/delay.h>
+#include <linux/prandom.h>
+#include <linux/rwsem.h>
 
 #include "bufio_test.h"
 
@@ -221,6 +223,154 @@ static void hot_beside_forget(struct bt *t)
 	bufio_client_destroy(c);
 }
 
+/* One release too many is found out also beside a hold that is left with the CPU. */
+static void hot_second_release(struct bt *t)
+{
+	struct bufio_client *c = bt_client(t);
+	struct bufio_buffer *a, *b;
+
+	if (!c)
+		return;
+	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	if (bt_row(t, "read", bt_err(bufio_read(c, BLOCK, &a)), 0)) {
+		if (bt_row(t, "again", bt_err(bufio_read(c, BLOCK, &b)), 0))
+			bufio_release(b);
+		bufio_release(a);
+		/* dm-bufio has a BUG_ON there, with its lock held: not called on it. */
+		if (BT_OURS)
+			bufio_release(a);
+		if (bt_row(t, "hold", bt_err(bufio_read(c, BLOCK, &a)), 0)) {
+			bufio_forget(c, BLOCK);
+			bt_row(t, "is_held", bt_cached(c, BLOCK), 1);
+			bufio_release(a);
+		}
+		bufio_forget(c, BLOCK);
+		bt_row(t, "is_not_held", bt_cached(c, BLOCK), 0);
+	}
+	bufio_client_destroy(c);
+}
+
+#define MIX_BLOCKS	4
+
+struct mix {
+	struct bufio_client *c;
+	struct rw_semaphore lock[MIX_BLOCKS];
+	u32 version[MIX_BLOCKS];
+	s64 limit;
+	bool stop;
+	atomic_t threads, wrong;
+};
+
+static void mix_look(struct mix *m, sector_t block)
+{
+	struct bufio_buffer *a, *b;
+	void *p;
+
+	down_read(&m->lock[block]);
+	p = bufio_read(m->c, block, &a);
+	if (bt_err(p) || !bt_is(p, BT_BS, m->version[block], block * BT_SPB))
+		atomic_inc(&m->wrong);
+	if (!bt_err(p)) {
+		/* Neither looks nor sleeps for long. */
+		void *q = bufio_get(m->c, block, &b);
+
+		if (q && !IS_ERR(q)) {
+			if (p != q || a != b)
+				atomic_inc(&m->wrong);
+			bufio_release(b);
+		}
+		if (!bt_is(p, BT_BS, m->version[block], block * BT_SPB))
+			atomic_inc(&m->wrong);
+		bufio_release(a);
+	}
+	up_read(&m->lock[block]);
+}
+
+static void mix_change(struct mix *m, sector_t block, bool fresh)
+{
+	struct bufio_buffer *b;
+	void *p;
+
+	down_write(&m->lock[block]);
+	p = fresh ? bufio_new(m->c, block, &b) : bufio_read(m->c, block, &b);
+	if (bt_err(p)) {
+		atomic_inc(&m->wrong);
+	} else {
+		if (!fresh && !bt_is(p, BT_BS, m->version[block], block * BT_SPB))
+			atomic_inc(&m->wrong);
+		bt_fill(p, BT_BS, ++m->version[block], block * BT_SPB);
+		bufio_mark_dirty(b);
+		bufio_release(b);
+	}
+	up_write(&m->lock[block]);
+}
+
+static int mix_fn(void *arg)
+{
+	struct mix *m = arg;
+	struct rnd_state rnd;
+	unsigned int ops = 0;
+
+	prandom_seed_state(&rnd, atomic_inc_return(&m->threads));
+	for (; !READ_ONCE(m->stop); ops++) {
+		u32 r = prandom_u32_state(&rnd), what = r % 1000;
+		sector_t block = (r >> 16) % MIX_BLOCKS;
+
+		if (what < 30)
+			mix_change(m, block, what < 15);
+		else if (what < 60)
+			bufio_forget(m->c, block);
+		else if (what < 65)
+			bufio_forget_buffers(m->c, 0, MIX_BLOCKS);
+		else if (what < 68 && BT_OURS)	/* dm-bufio warns of what is held */
+			bufio_client_reset(m->c);
+		else if (what < 73)
+			bufio_write_dirty(m->c);
+		else if (what < 76)
+			bufio_write_dirty_async(m->c);
+		else if (what < 80)
+			bufio_prefetch(m->c, 0, MIX_BLOCKS);
+		else if (what < 84)
+			bt_param_set("max_cache_size_bytes", what & 1 ? m->limit : 6 * BT_BS);
+		else if (what < 100)
+			bt_read_is(m->c, 100 + (r >> 16) % 50, BT_OLD);
+		else
+			mix_look(m, block);
+	}
+	return ops;
+}
+
+/* Everything at once, on blocks so few that they are hot all the time. */
+static void hot_mix(struct bt *t)
+{
+	struct mix m = { .c = bt_client(t), .limit = bt_param_get("max_cache_size_bytes") };
+	unsigned int i, ops = 0;
+	struct bt_worker w[8];
+
+	if (!m.c)
+		return;
+	for (i = 0; i < MIX_BLOCKS; i++) {
+		init_rwsem(&m.lock[i]);
+		m.version[i] = BT_OLD;
+	}
+	for (i = 0; i < ARRAY_SIZE(w); i++)
+		bt_spawn(&w[i], mix_fn, &m);
+	msleep(bt_arg(t, "ms", 1500));
+	WRITE_ONCE(m.stop, true);
+	for (i = 0; i < ARRAY_SIZE(w); i++)
+		ops += bt_join(&w[i]);
+	bt_param_set("max_cache_size_bytes", m.limit);
+	bt_fig(t, "ops", ops);
+	bt_row(t, "wrong", atomic_read(&m.wrong), 0);
+	bt_row(t, "flush", bufio_write_dirty(m.c), 0);
+	for (i = 0; i < MIX_BLOCKS; i++) {
+		bt_row(t, "on_disk", bt_disk_is(t, m.version[i], i * BT_SPB, BT_SPB), 1);
+		bufio_forget(m.c, i);
+		bt_row(t, "forgotten", bt_cached(m.c, i), 0);
+	}
+	bufio_client_destroy(m.c);	/* names what is held in the log */
+}
+
 const struct bt_case bt_hot[] = {
 	{ "hot_forget", "what several used is forgotten when nobody holds it", hot_forget },
 	{ "hot_dirty", "what several use is written as everything else", hot_dirty },
@@ -228,5 +378,8 @@ const struct bt_case bt_hot[] = {
 	{ "hot_evict", "what several used is evicted when it is old", hot_evict },
 	{ "hot_held", "what nobody holds does not count as held", hot_held, BT_INLINE },
 	{ "hot_beside_forget", "a block is forgotten while several use it", hot_beside_forget },
+	{ "hot_second_release", "a second release of what several used does no harm",
+	  hot_second_release, BT_WARNS_OURS },
+	{ "hot_mix", "what several use, change and forget is what it was written to be", hot_mix },
 	{ }
 };

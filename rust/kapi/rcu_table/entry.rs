@@ -233,13 +233,24 @@ impl<'t, K: Kind> Hold<'t, K> {
         let (entry, table): (&Entry<K>, _) = (&self, self.table());
         let id = entry.id();
         let awaited = || K::is_awaited(&table.shared);
-        if entry.state.park(table.parking.here(id), id, awaited) {
+        let slot = table.parking.here(id);
+        if entry.state.park(slot, id, &table.cools, awaited) {
             // INVARIANT: The slot has the hold now.
             core::mem::forget(self);
             Ok(())
         } else {
             Err(self)
         }
+    }
+
+    /// Ends a hold that [`Self::park`] gave back; see [`State::release_beside`].
+    pub(crate) fn release_beside(self) -> Released {
+        let this = ManuallyDrop::new(self);
+        let (id, table) = (this.id(), this.table());
+        let awaited = || K::is_awaited(&table.shared);
+        let slot = table.parking.here(id);
+        let released = this.state.release_beside(slot, id, &table.cools, awaited);
+        this.woken(released)
     }
 }
 

@@ -322,31 +322,76 @@ impl<W: Word> State<W> {
     /// Parks a hold of a hot buffer in `slot`, where `id` names the buffer. Returns false if the caller has
     /// the hold still, to release it.
     ///
-    /// `awaited`: somebody waits for any buffer to be unheld.
+    /// `cools` counts the calls of [`Self::cool`]. `awaited`: somebody waits for any buffer to be unheld.
     #[inline]
-    pub(crate) fn park(&self, slot: &W, id: u64, awaited: impl FnOnce() -> bool) -> bool {
-        if slot.compare_exchange(0, id).is_err() {
+    pub(crate) fn park(
+        &self,
+        slot: &W,
+        id: u64,
+        cools: &W,
+        awaited: impl FnOnce() -> bool,
+    ) -> bool {
+        let before = cools.load_acquire();
+        let now = self.snapshot();
+        // No hold at all: the caller had none.
+        if !now.has(HOT) || now.holds() == 0 || slot.compare_exchange(0, id).is_err() {
             return false;
         }
-        // Who makes the buffer cool does that first and looks at the slots after; who waits says so first
-        // and looks after. All are fully ordered, so what is not seen here sees the slot.
-        if self.snapshot().has(HOT) && !awaited() {
+        // The hold may be somebody else's by now, and the buffer gone: it is not looked at. Who makes a
+        // buffer cool does that first, counts it and looks at the slots after; who waits says so first and
+        // looks after. All are fully ordered, so what is not seen here sees the slot.
+        if cools.load_acquire() == before && !awaited() {
             return true;
         }
         // Back, unless somebody found it.
         slot.compare_exchange(id, 0).is_err()
     }
 
-    /// Makes a hot buffer cool and releases the holds of it that are parked in `slots`, where `id` names it.
+    /// Ends a hold of a hot buffer that [`Self::park`] did not take.
     ///
-    /// Returns what the last of these releases ended.
-    pub(crate) fn cool<'s>(&self, slots: impl Iterator<Item = &'s W>, id: u64) -> Option<Released>
+    /// Beside one that is parked in `slot` it must be the second at least; if not, the caller has released
+    /// twice, and the parked one stays.
+    pub(crate) fn release_beside(
+        &self,
+        slot: &W,
+        id: u64,
+        cools: &W,
+        awaited: impl FnOnce() -> bool,
+    ) -> Released {
+        if slot.load_acquire() != id || slot.compare_exchange(id, 0).is_err() {
+            return self.release();
+        }
+        // Both are the caller's for now, so nobody else can end them.
+        let released = match self.snapshot().holds() {
+            0 | 1 => Released::NotHeld,
+            _ => self.release(),
+        };
+        if !self.park(slot, id, cools, awaited) {
+            let other = self.release();
+            if released != Released::NotHeld {
+                return other;
+            }
+        }
+        released
+    }
+
+    /// Makes a hot buffer cool and releases the holds of it that are parked in `slots`, where `id` names it.
+    /// Counts itself in `cools`.
+    ///
+    /// Returns what the last of these releases ended; [`Released::NotHeld`] if more were parked than held.
+    pub(crate) fn cool<'s>(
+        &self,
+        slots: impl Iterator<Item = &'s W>,
+        id: u64,
+        cools: &W,
+    ) -> Option<Released>
     where
         W: 's,
     {
         if !self.clear(HOT).has(HOT) {
             return None;
         }
+        cools.fetch_add(1);
         let mut released = None;
         for slot in slots {
             if slot.load_acquire() == id && slot.compare_exchange(id, 0).is_ok() {

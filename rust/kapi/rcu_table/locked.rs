@@ -280,18 +280,16 @@ impl<'t, K: Kind> Locked<'t, K> {
         if !self.is_member(entry) {
             return None;
         }
-        if let Err(found) = entry.state.try_kill(refuse) {
-            if !found.has(hold::HOT) {
-                return None;
-            }
-            self.cool(entry);
-            entry.state.try_kill(refuse).ok()?;
-        }
+        self.cool(entry);
+        entry.state.try_kill(refuse).ok()?;
         Some(self.remove(entry))
     }
 
     /// Whether anybody holds an object.
     pub(crate) fn is_held(&self, entry: &Entry<K>) -> bool {
+        if entry.snapshot().holds() == 0 {
+            return false;
+        }
         self.cool(entry);
         entry.snapshot().holds() != 0
     }

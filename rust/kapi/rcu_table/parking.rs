@@ -96,7 +96,10 @@ impl<K: Kind> Locked<'_, K> {
     #[cold]
     fn cool_hot(&self, entry: &Entry<K>) {
         let id = entry.id();
-        let released = entry.state.cool(self.table.parking.all(id), id);
+        let table = self.table;
+        let released = entry.state.cool(table.parking.all(id), id, &table.cools);
+        // More parked than held: somebody has released twice.
+        kernel::warn_on!(released == Some(Released::NotHeld));
         if let Some(Released::Last { wake, .. }) = released {
             if wake {
                 entry.wake();

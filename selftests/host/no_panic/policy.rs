@@ -148,8 +148,10 @@ pub(crate) fn calls_hold(s: &Buffer, w: &hold::Waiters<Atomic>, n: [u64; 4]) -> 
     w.leave();
     let slot = s.word();
     sum ^= u64::from(s.hold_hot(slot, need, refuse).is_ok()) << 2;
-    sum ^= u64::from(s.try_release().is_some() ^ s.park(slot, need, || w.any()));
-    sum ^= u64::from(s.cool([slot].into_iter(), need).is_some());
+    sum ^= u64::from(s.try_release().is_some() ^ s.park(slot, need, slot, || w.any()));
+    let beside = s.release_beside(slot, need, slot, || w.any());
+    sum ^= u64::from(beside == hold::Released::Shared);
+    sum ^= u64::from(s.cool([slot].into_iter(), need, slot).is_some());
     let flags = [
         s.try_pin(),
         s.revive(set),
