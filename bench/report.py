@@ -50,10 +50,11 @@ def judged(raw, mode):
     theirs, ours = median(raw["theirs"]), median(raw["ours"])
     ratios = [o / t for o, t in zip(raw["ours"], raw["theirs"]) if t]
     ratio = median(ratios) if ratios else float(ours > 0)
-    machine = raw.get("machine")
+    machine = None
     if row.value == "share":
-        ratios = [2 * o / m for o, m in zip(raw["ours"], machine)]
-        ratio = median(ratios)
+        theirs, ours, machine = (raw["best"][side] for side in ("dm", "memscope", "machine"))
+        ratios = [2 * o / m for o, m in zip(raw["ours"], raw["machine"])]
+        ratio = 2 * ours / machine
     value = {"ratio": ratio, "extra": ours - theirs, "ours": ours, "share": ratio}[row.value]
     met = None
     if row.goal:
@@ -73,7 +74,7 @@ def judged(raw, mode):
         "goal": row.goal[1] if row.goal else None,
         "goal_is": row.goal[0] if row.goal else None,
         "met": met,
-        "machine": median(machine) if machine else None,
+        "machine": machine,
         "better": row.better,
         "mode": mode,
     }
@@ -199,8 +200,9 @@ def page(rows):
             "the kernel has. *instructions*: QEMU with `-icount`, one CPU, the same each time; the processor is one",
             "without fast string instructions, as each step of one would count as an instruction. *1/s*, *x*: two CPUs",
             "running freely under TCG, both sides in turns, medians, and the least and the greatest ratio of a turn.",
-            "What a second CPU gives is measured in the same turn for a loop that shares nothing as well: *1.9 (1.7 of",
-            "1.8)* is 1.7 times as many where that loop did 1.8 times as much, so 1.9 of the 2 that two CPUs would be.",
+            "What a second CPU gives is measured beside a loop that shares nothing: *1.9 (1.7 of 1.8)* is 1.7 times as",
+            "many where that loop did 1.8 times as much, so 1.9 of the 2 that two CPUs would be. The factors are of the",
+            "best turn on one CPU and on two, as what else the machine does only takes from a turn.",
             "The RAM disk is brd, which copies each block; where that copy would be most of what is measured, the",
             "device is null_blk without memory, and the row with the copy stands beside it.", "",
             "## Goals", "", "| what | against | theirs | ours | unit | measured | spread | goal | |",
