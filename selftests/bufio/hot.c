@@ -189,7 +189,7 @@ static void hot_beside_forget(struct bt *t)
 	struct bt_worker w[8];
 	struct hot_user u[8];
 	unsigned int i, n = 0, good = 0, forgets = 0, uses = 0;
-	unsigned long end = jiffies + HZ;
+	unsigned long end = jiffies + HZ, limit = jiffies + 30 * HZ;
 	bool stop = false;
 	int cpu;
 
@@ -203,7 +203,9 @@ static void hot_beside_forget(struct bt *t)
 			bt_spawn(&w[n], busy_fn, &u[n]);
 		}
 	}
-	while (time_before(jiffies, end)) {
+	/* On a busy machine longer, for a moment at which nobody holds it. */
+	while (time_before(jiffies, end) ||
+	       (time_before(jiffies, limit) && gate_total(t->gate, GATE_READ) < 2)) {
 		bufio_forget(c, BLOCK);
 		forgets++;
 		usleep_range(50, 100);
