@@ -78,7 +78,7 @@ fn spawn<T: 'static>(f: impl FnOnce() -> T + 'static) -> thread::JoinHandle<T> {
     thread::spawn(f)
 }
 
-fn check(f: impl Fn() + Sync + Send + 'static) {
+pub(crate) fn check(f: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
     // Three threads with more forced switches than this take hours and have shown nothing more.
     model.preemption_bound = Some(3);

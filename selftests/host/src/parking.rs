@@ -6,6 +6,7 @@ use crate::kapi::{
     rcu_table::hold::{self, Change, NotHeld, Released, State, Visit, Waiters},
     word::Word,
 };
+use crate::model::check;
 use crate::words::{Loom, Plain};
 use loom::{sync::Arc, thread};
 use proptest::prelude::*;
@@ -173,13 +174,6 @@ proptest! {
             prop_assert!(b.parked() == 0 || now.has(hold::HOT));
         }
     }
-}
-
-fn check(f: impl Fn() + Sync + Send + 'static) {
-    let mut model = loom::model::Builder::new();
-    // As in `model`.
-    model.preemption_bound = Some(3);
-    model.check(f);
 }
 
 /// Rule: who has released may count on a kill after that, and nobody holds what was killed.
