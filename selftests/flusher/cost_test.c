@@ -3,7 +3,9 @@
  * What it costs others that somebody is marked, in instructions: the probes of
  * page allocation, fork and exit. And what a CALL and a hold cost.
  *
- * selftest: timeout=120 icount=yes
+ * Not on a kernel full of checks, where they are what is counted.
+ *
+ * selftest: timeout=120 icount=yes kernel=stock
  */
 #include "kselftest_harness.h"
 
