@@ -13,8 +13,13 @@ use crate::{
 use core::ptr::{self, NonNull};
 use kernel::{cpu::nr_cpu_ids, prelude::*};
 
-/// Slots of each CPU, a page of them, for all tables together.
-const SLOTS: usize = 512;
+/// Slots of each CPU, 16 KiB of them, for all tables together: 64 hot objects find one slot each but for one
+/// object or two.
+const SLOTS: usize = 1 << SLOT_BITS;
+const SLOT_BITS: u32 = 11;
+
+/// 2^64 over the golden ratio, as for any multiplicative hash.
+const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Slots for each CPU: an object has one on each.
 ///
@@ -44,9 +49,10 @@ impl Parking {
     /// Returns the slot of an object as an offset of per-CPU memory.
     #[inline(always)]
     fn offset_of(&self, id: u64) -> *mut u64 {
-        // Objects are a few cache lines each: those of one slab page have different slots.
-        let slot = (id >> 6) as usize % SLOTS;
-        self.0.as_ptr().wrapping_add(slot)
+        // Addresses are multiples of a power of two, and objects of two pages may have the same lower bits.
+        // The upper bits of the product depend on all of them.
+        let slot = id.wrapping_mul(GOLDEN_RATIO) >> (u64::BITS - SLOT_BITS);
+        self.0.as_ptr().wrapping_add(slot as usize)
     }
 
     /// Returns the slot of an object on this CPU, or on that on which the caller has just been.
