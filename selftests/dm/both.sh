@@ -8,6 +8,8 @@
 # a function case_NAME; it fails with the first command that fails, and says with
 # "fact" what it saw. It passes if it did not fail on either cache and the facts
 # of both are the same. In its row "FAILED" comes before what was said by then.
+#
+# On the sanitizer kernel, which is for what goes wrong inside of ours, only there.
 
 set -u
 export LC_ALL=C
@@ -271,7 +273,9 @@ both() {
 	fi
 	modprobe -r brd 2>/dev/null
 	modprobe brd rd_nr=4 rd_size=524288
-	for cache in stock ours; do
+	local caches=(stock ours)
+	if [ "$MEMSCOPE_KERNEL" = sanitize ]; then caches=(ours); fi
+	for cache in "${caches[@]}"; do
 		unload
 		"load_$cache" || { echo "Bail out! the modules cannot be loaded for $cache"; lsmod; exit 1; }
 		for name; do attempt "$cache" "$name"; done
@@ -280,7 +284,10 @@ both() {
 	for name; do
 		number=$((number + 1))
 		result=ok
-		if [ "${status[stock.$name]:-}" != 0 ] || [ "${status[ours.$name]:-}" != 0 ] || [ -z "${facts[stock.$name]:-}" ] ||
+		if [ ${#caches[@]} -eq 1 ]; then
+			facts[stock.$name]="not run"
+			if [ "${status[ours.$name]:-}" != 0 ] || [ -z "${facts[ours.$name]:-}" ]; then result="not ok" bad=$((bad + 1)); fi
+		elif [ "${status[stock.$name]:-}" != 0 ] || [ "${status[ours.$name]:-}" != 0 ] || [ -z "${facts[stock.$name]:-}" ] ||
 			[ "${facts[stock.$name]:-}" != "${facts[ours.$name]:-}" ]; then
 			result="not ok" bad=$((bad + 1))
 		fi
