@@ -270,8 +270,8 @@ def free(quick):
     rates("throughput_512", turns, dev=NULL, blocks=512, readers=2, cpus=2, ms=60)
     rates("hotspot", turns, dev=NULL, blocks=64, readers=16, dirtiers=1, ms=150)
     # What is judged more often: two CPUs of this machine are disturbed more than one.
-    scaling("scaling_1", turns, blocks=1, ms=50, rounds=6)
-    scaling("scaling_hotspot", turns, blocks=64, dirtiers=1, ms=60, rounds=6, readers=16)
+    scaling("scaling_1", turns * 2 // 3, blocks=1, ms=50, rounds=6)
+    scaling("scaling_hotspot", turns * 2 // 3, blocks=64, dirtiers=1, ms=60, rounds=6, readers=16)
     scaling("scaling_512", turns // 3, blocks=512, ms=50, rounds=3)
     scaling("scaling_own", turns // 3, blocks=512, own=1, ms=50, rounds=3)
     latencies(3)

@@ -18,8 +18,8 @@ use kernel::{cpu::nr_cpu_ids, prelude::*};
 const SLOTS: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 11;
 
-/// 2^64 over the golden ratio, as for any multiplicative hash.
-const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+/// 2^32 over the golden ratio, as for any multiplicative hash. Of 32 bits it is part of an instruction.
+const GOLDEN_RATIO: u32 = 0x9e37_79b9;
 
 /// Slots for each CPU: an object has one on each.
 ///
@@ -49,9 +49,8 @@ impl Parking {
     /// Returns the slot of an object as an offset of per-CPU memory.
     #[inline(always)]
     fn offset_of(&self, id: u64) -> *mut u64 {
-        // Addresses are multiples of a power of two, and objects of two pages may have the same lower bits.
-        // The upper bits of the product depend on all of them.
-        let slot = id.wrapping_mul(GOLDEN_RATIO) >> (u64::BITS - SLOT_BITS);
+        // Objects of two pages may have the same lower bits. The product's upper bits depend on all.
+        let slot = (id as u32).wrapping_mul(GOLDEN_RATIO) >> (u32::BITS - SLOT_BITS);
         self.0.as_ptr().wrapping_add(slot as usize)
     }
 
