@@ -127,9 +127,9 @@ def icount(quick):
     both("miss_evict", "miss", turns=9, dev=RAM, fill=4096)
     both("thrash", "thrash", turns=TURNS, dev=RAM, blocks=4096)
     limit(MAX_BYTES)
-    for size, n in ((512, 256), (3072, 256), (65536, 32), (1 << 20, 8)):
+    for size, n, rounds in ((512, 256, 16), (3072, 256, 16), (65536, 32, 4), (1 << 20, 8, 4)):
         both(f"hit_bs_{size}", "hit", dev=NULL, bs=size, blocks=16)
-        both(f"miss_bs_{size}", "miss", turns=TURNS, dev=RAM, bs=size, n=n, rounds=4)
+        both(f"miss_bs_{size}", "miss", turns=TURNS, dev=RAM, bs=size, n=n, rounds=rounds)
     for n in (1, 10, 100, 1000):
         found = turns_of(TURNS if n <= 100 else 1, lambda cache, n=n: case(cache, "clients", dev=NULL, clients=n))
         for what, figure in (("hit", "median_ps"), ("miss", "miss_ps"), ("create", "create_ps")):
