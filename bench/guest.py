@@ -100,7 +100,7 @@ def icount(quick):
     both("hit_512", "hit", dev=NULL, blocks=512)
     both("miss", "miss", dev=RAM)
     both("writeback_adjacent", "writeback", turns=TURNS, dev=NULL, n=512)
-    both("new_dirty", "new_dirty", dev=NULL)
+    both("new_dirty", "new_dirty", turns=TURNS, dev=NULL)
     both("redirty", "redirty", dev=NULL)
     both("prefetch", "prefetch", dev=RAM)
     scope = case("scope", "cost")
@@ -125,7 +125,7 @@ def icount(quick):
     both("lock_miss", "lock_held", "held_ps", turns=TURNS, dev=RAM)
     limit(8 << 20)
     both("miss_evict", "miss", turns=9, dev=RAM, fill=4096)
-    both("thrash", "thrash", turns=TURNS, dev=RAM, blocks=4096)
+    both("thrash", "thrash", turns=9, dev=RAM, blocks=4096)
     limit(MAX_BYTES)
     for size, n, rounds in ((512, 256, 16), (3072, 256, 16), (65536, 32, 4), (1 << 20, 8, 4)):
         both(f"hit_bs_{size}", "hit", dev=NULL, bs=size, blocks=16)
