@@ -627,7 +627,8 @@ static int throughput(struct bench *b)
 	for (r = 0; !err && r < rounds; r++) {
 		err = run_loads(b, l, readers + dirtiers);
 		reads = max(reads, rate(l, readers));
-		dirties = max(dirties, rate(l + readers, dirtiers));
+		if (dirtiers)
+			dirties = max(dirties, rate(l + readers, dirtiers));
 	}
 	for (i = 0; i < (own ? readers + dirtiers : 1); i++)
 		bufio_client_destroy(l[i].c);
