@@ -403,42 +403,68 @@ static int vmalloc_get(char *buffer, const struct kernel_param *kp)
 	return sysfs_emit(buffer, "%lu\n", usage().vmalloc_bytes);
 }
 
-static const struct kernel_param_ops max_cache_size_bytes_ops = { .get = limit_get, .set = limit_set };
+static const struct kernel_param_ops max_cache_size_bytes_ops = {
+	.get = limit_get,
+	.set = limit_set,
+};
 module_param_cb(max_cache_size_bytes, &max_cache_size_bytes_ops, NULL, 0644);
 MODULE_INFO(parmtype, "max_cache_size_bytes:ulong");
-MODULE_PARM_DESC(max_cache_size_bytes, "Limit of all block buffers, 0 for the default (1 to allocate none beyond the reserves)");
+MODULE_PARM_DESC(max_cache_size_bytes,
+		 "Limit of all block buffers, 0 for the default (1 to allocate none beyond the reserves)");
 
-static const struct kernel_param_ops retain_bytes_ops = { .get = retain_get, .set = retain_set };
+static const struct kernel_param_ops retain_bytes_ops = {
+	.get = retain_get,
+	.set = retain_set,
+};
 module_param_cb(retain_bytes, &retain_bytes_ops, NULL, 0644);
 MODULE_INFO(parmtype, "retain_bytes:ulong");
 MODULE_PARM_DESC(retain_bytes, "Bytes that the shrinker leaves to each client");
 
-static const struct kernel_param_ops peak_allocated_bytes_ops = { .get = peak_get, .set = peak_set };
+static const struct kernel_param_ops peak_allocated_bytes_ops = {
+	.get = peak_get,
+	.set = peak_set,
+};
 module_param_cb(peak_allocated_bytes, &peak_allocated_bytes_ops, NULL, 0644);
 MODULE_INFO(parmtype, "peak_allocated_bytes:ulong");
 MODULE_PARM_DESC(peak_allocated_bytes, "Most bytes of block buffers at once");
 
-static const struct kernel_param_ops current_allocated_bytes_ops = { .get = current_get, .set = count_set };
+static const struct kernel_param_ops current_allocated_bytes_ops = {
+	.get = current_get,
+	.set = count_set,
+};
 module_param_cb(current_allocated_bytes, &current_allocated_bytes_ops, NULL, 0444);
 MODULE_INFO(parmtype, "current_allocated_bytes:ulong");
 MODULE_PARM_DESC(current_allocated_bytes, "Bytes of block buffers, headers included");
 
-static const struct kernel_param_ops allocated_kmem_cache_bytes_ops = { .get = kmem_cache_get, .set = count_set };
+static const struct kernel_param_ops allocated_kmem_cache_bytes_ops = {
+	.get = kmem_cache_get,
+	.set = count_set,
+};
 module_param_cb(allocated_kmem_cache_bytes, &allocated_kmem_cache_bytes_ops, NULL, 0444);
 MODULE_INFO(parmtype, "allocated_kmem_cache_bytes:ulong");
-MODULE_PARM_DESC(allocated_kmem_cache_bytes, "Headers, lookup tables and blocks smaller than a page, part of the current bytes");
+MODULE_PARM_DESC(allocated_kmem_cache_bytes,
+		 "Headers, lookup tables and blocks smaller than a page, part of the current bytes");
 
-static const struct kernel_param_ops allocated_kmalloc_bytes_ops = { .get = kmalloc_get, .set = count_set };
+static const struct kernel_param_ops allocated_kmalloc_bytes_ops = {
+	.get = kmalloc_get,
+	.set = count_set,
+};
 module_param_cb(allocated_kmalloc_bytes, &allocated_kmalloc_bytes_ops, NULL, 0444);
 MODULE_INFO(parmtype, "allocated_kmalloc_bytes:ulong");
 MODULE_PARM_DESC(allocated_kmalloc_bytes, "Always 0: small blocks have slabs of their own");
 
-static const struct kernel_param_ops allocated_get_free_pages_bytes_ops = { .get = pages_get, .set = count_set };
+static const struct kernel_param_ops allocated_get_free_pages_bytes_ops = {
+	.get = pages_get,
+	.set = count_set,
+};
 module_param_cb(allocated_get_free_pages_bytes, &allocated_get_free_pages_bytes_ops, NULL, 0444);
 MODULE_INFO(parmtype, "allocated_get_free_pages_bytes:ulong");
 MODULE_PARM_DESC(allocated_get_free_pages_bytes, "Blocks from the page allocator, part of the current bytes");
 
-static const struct kernel_param_ops allocated_vmalloc_bytes_ops = { .get = vmalloc_get, .set = count_set };
+static const struct kernel_param_ops allocated_vmalloc_bytes_ops = {
+	.get = vmalloc_get,
+	.set = count_set,
+};
 module_param_cb(allocated_vmalloc_bytes, &allocated_vmalloc_bytes_ops, NULL, 0444);
 MODULE_INFO(parmtype, "allocated_vmalloc_bytes:ulong");
 MODULE_PARM_DESC(allocated_vmalloc_bytes, "Blocks from vmalloc, part of the current bytes");

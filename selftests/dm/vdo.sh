@@ -1,10 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# dm-vdo through lvm2 (which calls vdoformat), checked with vdoaudit, with errors
-# below. The sanitizer kernel is built without dm-vdo.
+# dm-vdo through lvm2 (which calls vdoformat), checked with vdoaudit, with errors below.
 #
-# selftest: timeout=900 disk=6G kernel=stock
+# selftest: timeout=900 disk=6G
 
 # shellcheck disable=SC2034,SC2154 # variables shared with both.sh
 . "$(dirname "$0")/both"

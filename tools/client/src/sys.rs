@@ -169,6 +169,9 @@ unsafe impl Ioctl for Command {
         self.argument
     }
 
+    /// # Safety
+    ///
+    /// None: the pointer is not used, as the result of each command is the system call's.
     unsafe fn output_from_ptr(out: IoctlOutput, _: *mut c_void) -> rustix::io::Result<c_int> {
         Ok(out)
     }
