@@ -32,7 +32,7 @@ use kernel::{
     sync::Arc,
     uaccess::UserSlice,
 };
-use marks::{FileId, Origin, Registry, Request, Target};
+use marks::{FileId, Origin, Registry, Request, Target, Viewer};
 use probes::{Needed, Probes};
 use status::Flushers;
 use tally::Tally;
@@ -154,8 +154,9 @@ impl MiscDevice for Flusher {
     }
 
     fn show_fdinfo(device: &Self, m: &SeqFile, _file: &File) {
-        device.show_delegation(m);
-        status::show_file(&device.shared, device.id, m);
+        let viewer = Viewer::of_file(m);
+        device.show_delegation(&viewer, m);
+        status::show_file(&device.shared, device.id, &viewer, m);
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) mod params;
 pub(crate) mod pid;
 pub(crate) mod rcu_table;
 pub(crate) mod reclaim_events;
+pub(crate) mod seq;
 pub(crate) mod shrinker;
 pub(crate) mod task;
 pub(crate) mod task_events;

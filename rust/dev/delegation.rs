@@ -2,7 +2,7 @@
 
 //! Files that let who has them mark itself without the capability.
 
-use super::{abi, check_capability, user, Flusher};
+use super::{abi, check_capability, marks::Viewer, user, Flusher};
 use crate::kapi::{
     pid::Pid,
     task::{self, Flags},
@@ -202,8 +202,8 @@ impl Flusher {
         self.end_all(None);
     }
 
-    /// What fdinfo says of it.
-    pub(super) fn show_delegation(&self, m: &kernel::seq_file::SeqFile) {
+    /// What fdinfo says of it: the user is the file's, the process another's.
+    pub(super) fn show_delegation(&self, viewer: &Viewer, m: &kernel::seq_file::SeqFile) {
         let Some(d) = self.delegation.as_ref() else {
             return;
         };
@@ -213,8 +213,14 @@ impl Flusher {
             kernel::seq_print!(m, " uid {}", uid.into_uid_in_current_ns());
         }
         let first = d.first.as_ref().and_then(SetOnce::as_ref);
-        if let Some(process) = d.process.as_ref().or(first) {
-            kernel::seq_print!(m, " process {}", process.number());
+        if let Some(pid) = d.process.as_ref().or(first) {
+            let seen = match pid.process() {
+                Some(task) => viewer.sees_process(&Process::of(task)),
+                None => viewer.sees_all(),
+            };
+            if seen {
+                kernel::seq_print!(m, " process {}", pid.number());
+            }
         }
         kernel::seq_print!(m, "{}\n", if d.is_revoked() { " revoked" } else { "" });
     }

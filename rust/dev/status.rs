@@ -287,9 +287,12 @@ fn line(f: &mut fmt::Formatter<'_>, entry: &Entry) -> fmt::Result {
     ))
 }
 
-/// What `/proc/PID/fdinfo/FD` says of an open file.
-pub(super) fn show_file(shared: &Shared, file: FileId, m: &SeqFile) {
+/// What `/proc/PID/fdinfo/FD` says of an open file, which others may use as well.
+pub(super) fn show_file(shared: &Shared, file: FileId, viewer: &Viewer, m: &SeqFile) {
     shared.tally.for_each_service(Some(file), |service| {
+        if !viewer.sees_process(&service.setter) {
+            return;
+        }
         let (major, minor) = service.device;
         let process = service.setter.number();
         seq_print!(m, "memscope-serves:\t{major}:{minor} process {process}\n");
@@ -298,6 +301,9 @@ pub(super) fn show_file(shared: &Shared, file: FileId, m: &SeqFile) {
         .registry
         .for_each_of_file(file, |task, scopes: Option<Flags>| {
             let (tid, _) = thread::numbers(task);
+            if tid == 0 || !viewer.sees(task) {
+                return;
+            }
             match scopes {
                 Some(scopes) => {
                     let names = Names(abi::scopes_from_flags(scopes));

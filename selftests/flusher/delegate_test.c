@@ -7,6 +7,9 @@
  */
 #include "kselftest_harness.h"
 
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
 #include "delegate.h"
 
 /* Rule: without the capability, every set out of the delegated one and no other. */
@@ -290,6 +293,150 @@ TEST_F(delegate, fdinfo)
 	EXPECT_NE(NULL, strstr(text, line)) {
 		TH_LOG("%s", text);
 	}
+}
+
+#define NODE "/tmp/memscope-node"
+
+/* Any user, without capabilities, who may read what /proc has of itself. */
+static int become(uid_t uid)
+{
+	return setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid) ||
+	       prctl(PR_SET_DUMPABLE, 1);
+}
+
+/* What an open fdinfo says of two processes, three bits each; 64: anything else. */
+static int lines_of(int info, pid_t a, pid_t b)
+{
+	static const char *const lines[] = {
+		"memscope-hold:\t%d noio\n", "memscope-suspended:\t%d\n",
+		"memscope-serves:\t7:0 process %d\n",
+	};
+	int i, found = 0, known = 0, all = 0, len;
+	char text[4096], line[100];
+	const char *p = text;
+
+	len = read(info, text, sizeof(text) - 1);
+	if (len <= 0)
+		return -1;
+	text[len] = '\0';
+	for (i = 0; i < 2 * ARRAY_LEN(lines); i++) {
+		snprintf(line, sizeof(line), lines[i % 3], i / 3 ? b : a);
+		if (strstr(text, line)) {
+			found |= 1 << i;
+			known++;
+		}
+	}
+	while ((p = strstr(p, "memscope-"))) {
+		all += strncmp(p, "memscope-delegated:", 19) != 0;
+		p++;
+	}
+	return found | (all != known ? 64 : 0);
+}
+
+static int fdinfo_of(int fd, pid_t a, pid_t b)
+{
+	char path[64];
+	int info, lines;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = open(path, O_RDONLY | O_CLOEXEC);
+	lines = lines_of(info, a, b);
+	close(info);
+	return lines;
+}
+
+/* Whether fdinfo says that the file is for a process, by its number. */
+static int fdinfo_has_first(int fd, pid_t pid)
+{
+	char path[64], text[4096], line[100];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	snprintf(line, sizeof(line), "memscope-delegated:\tnoio process %d\n", pid);
+	if (read_file(path, text, sizeof(text)) <= 0)
+		return -1;
+	return strstr(text, line) ? 1 : strstr(text, " process ") ? -2 : 0;
+}
+
+/*
+ * Rule: fdinfo shows who has the capability all that the file holds, suspends and serves, and
+ * others what their own user does with it.
+ */
+TEST_F(delegate, fdinfo_shows_own_threads)
+{
+	const uid_t users[2] = { NOBODY, 1 };
+	int first = open_device(), ready[2], go[2], i, node;
+	char path[64];
+	pid_t pid[2];
+	char byte;
+
+	ASSERT_EQ(0, delegate(self->fd, 0, NOIO, 0, 0));
+	ASSERT_EQ(0, delegate(first, MEMSCOPE_DELEGATE_FIRST, NOIO, 0, 0));
+	unlink(NODE);
+	ASSERT_EQ(0, mknod(NODE, S_IFBLK | 0600, makedev(7, 0)));
+	node = open(NODE, O_PATH | O_CLOEXEC);
+	ASSERT_LE(0, node);
+	ASSERT_EQ(0, unlink(NODE));
+	ASSERT_EQ(0, pipe2(ready, O_CLOEXEC));
+	ASSERT_EQ(0, pipe2(go, O_CLOEXEC));
+	for (i = 0; i < 2; i++) {
+		pid[i] = fork();
+		ASSERT_LE(0, pid[i]);
+		if (!pid[i]) {
+			struct memscope_register r = { 0, node };
+
+			close(go[1]);
+			if (become(users[i]) || hold(self->fd, NOIO) ||
+			    raw_ioctl(self->fd, MEMSCOPE_IOC_SUSPEND, 0) ||
+			    raw_ioctl(self->fd, MEMSCOPE_IOC_REGISTER, (unsigned long)&r) ||
+			    hold(first, NOIO) != (i ? -EPERM : 0) || write(ready[1], "", 1) != 1)
+				_exit(1);
+			/* Until the parent closes it. */
+			if (read(go[0], &byte, 1) != 0)
+				_exit(2);
+			if (fdinfo_of(self->fd, pid[0] ? pid[0] : getpid(), i ? getpid() : 0) !=
+			    (i ? 070 : 007))
+				_exit(3);
+			_exit(fdinfo_has_first(first, i ? pid[0] : getpid()) != !i);
+		}
+		ASSERT_EQ(1, read(ready[0], &byte, 1));
+	}
+	EXPECT_EQ(077, fdinfo_of(self->fd, pid[0], pid[1]));
+	EXPECT_EQ(1, fdinfo_has_first(first, pid[0]));
+	/* Another process of a user of it, and a user of none. */
+	EXPECT_EQ(0, IN_CHILD(become(NOBODY) || fdinfo_of(self->fd, pid[0], pid[1]) != 007 ||
+			      fdinfo_has_first(first, pid[0]) != 1));
+	EXPECT_EQ(0, IN_CHILD(become(2) || fdinfo_of(self->fd, pid[0], pid[1]) != 0 ||
+			      fdinfo_has_first(first, pid[0]) != 0));
+	/* Root without the capability is no more than a user, nor is that of a namespace. */
+	EXPECT_EQ(0, IN_CHILD(effective_resource(false) ||
+			      fdinfo_of(self->fd, pid[0], pid[1]) != 0 ||
+			      fdinfo_has_first(first, pid[0]) != 0));
+	EXPECT_EQ(0, IN_CHILD(become(2) || unshare(CLONE_NEWUSER) ||
+			      fdinfo_of(self->fd, pid[0], pid[1]) != 0));
+	/* Opened by one and read by the other, as what a set-user-ID program is given. */
+	EXPECT_EQ(0, IN_CHILD(({
+		int by_root, by_nobody, bad;
+
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", self->fd);
+		by_root = open(path, O_RDONLY);
+		bad = setresuid(-1, NOBODY, 0) || prctl(PR_SET_DUMPABLE, 1);
+		bad |= lines_of(by_root, pid[0], pid[1]) != 007;
+		by_nobody = open(path, O_RDONLY);
+		bad |= setresuid(-1, 0, 0) || fdinfo_of(self->fd, pid[0], pid[1]) != 077;
+		bad || lines_of(by_nobody, pid[0], pid[1]) != 007;
+	})));
+	/* Who has no number in the reader's pid namespace is not there. */
+	EXPECT_EQ(0, IN_CHILD(unshare(CLONE_NEWPID) ||
+			      IN_CHILD(fdinfo_of(self->fd, pid[0], pid[1]) != 0 ||
+				       fdinfo_has_first(first, pid[0]) != 0)));
+	close(go[1]);
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0, ({ int s; waitpid(pid[i], &s, 0); s; }));
+	close(go[0]);
+	close(ready[0]);
+	close(ready[1]);
+	close(node);
+	close(first);
 }
 
 /* --- arguments --------------------------------------------------------------------- */

@@ -9,34 +9,56 @@ use super::{
     Registry, SCOPES,
 };
 use crate::kapi::{
+    seq,
     task::{self, Flags},
-    thread,
+    thread::{self, Process},
 };
 use kernel::{
+    seq_file::SeqFile,
     sync::atomic::Relaxed,
     task::{Kuid, Task},
 };
 
-/// What the current task may see.
-pub(in crate::dev) enum Viewer {
-    All,
-    Of(Kuid),
+/// Whose threads may be seen; of every user where there is `None`.
+pub(in crate::dev) struct Viewer {
+    reader: Option<Kuid>,
+    opener: Option<Kuid>,
 }
 
 impl Viewer {
+    /// The current task.
     pub(in crate::dev) fn current() -> Self {
-        if task::is_sys_resource() {
-            Self::All
-        } else {
-            Self::Of(Kuid::current_euid())
+        Self {
+            reader: (!task::is_sys_resource()).then(Kuid::current_euid),
+            opener: None,
         }
     }
 
-    pub(in crate::dev) fn sees(&self, task: &Task) -> bool {
-        match self {
-            Self::All => true,
-            Self::Of(uid) => task.uid() == *uid,
+    /// The current task, which reads a file. What it reads may be for who opened that: a program
+    /// with more rights is made to read its input.
+    pub(in crate::dev) fn of_file(m: &SeqFile) -> Self {
+        Self {
+            opener: (!seq::opener_is_sys_resource(m)).then(|| seq::opener(m)),
+            ..Self::current()
         }
+    }
+
+    pub(in crate::dev) fn sees_all(&self) -> bool {
+        self.reader.is_none() && self.opener.is_none()
+    }
+
+    pub(in crate::dev) fn sees(&self, task: &Task) -> bool {
+        [self.reader, self.opener]
+            .iter()
+            .flatten()
+            .all(|uid| task.uid() == *uid)
+    }
+
+    /// Whether every thread of the process may be seen, and it has a number here.
+    pub(in crate::dev) fn sees_process(&self, process: &Process) -> bool {
+        let mut all = process.number() != 0;
+        process.for_each_thread(|task| all = all && self.sees(task));
+        all
     }
 }
 
