@@ -9,6 +9,7 @@
 #include <linux/delay.h>
 #include <linux/jiffies.h>
 #include <linux/module.h>
+#include <linux/prandom.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
@@ -50,6 +51,8 @@ struct gate {
 	/* The volatile cache: what was written since the last flush. */
 	void *cache;
 	unsigned long *cached;		/* one bit a sector */
+	unsigned int through;		/* one in so many writes goes below at once; 0: none */
+	struct rnd_state rnd;
 	struct bio_list work_bios;
 	struct work_struct work;
 };
@@ -143,6 +146,17 @@ static void gate_copy(struct gate *g, struct bio *bio, struct bvec_iter iter, bo
 	}
 }
 
+/* Which sectors of a write, the first and the number, go below at once: 0, mostly. */
+static unsigned int gate_through(struct gate *g, struct bio *bio, unsigned int *first)
+{
+	unsigned int n = bio_sectors(bio);
+
+	if (!g->through || prandom_u32_state(&g->rnd) % g->through)
+		return 0;
+	*first = prandom_u32_state(&g->rnd) % n;
+	return 1 + prandom_u32_state(&g->rnd) % (n - *first);
+}
+
 #define GATE_BOUNCE	65536
 
 /* Bring the volatile cache to the device below, in runs of sectors. */
@@ -215,14 +229,17 @@ static void gate_pass(struct gate *g, struct bio *bio, int rec)
 {
 	struct gate_io *io;
 	struct bio *clone;
-	unsigned int op = gate_op(bio);
+	unsigned int op = gate_op(bio), first = 0, n = 0;
 
 	if (g->cache && op == GATE_WRITE) {
 		spin_lock_irq(&g->lock);
 		gate_copy(g, bio, bio->bi_iter, true);
+		n = gate_through(g, bio, &first);
 		spin_unlock_irq(&g->lock);
-		gate_endio(g, bio, rec);
-		return;
+		if (!n) {
+			gate_endio(g, bio, rec);
+			return;
+		}
 	}
 	if (g->cache && op == GATE_FLUSH) {
 		spin_lock_irq(&g->lock);
@@ -233,6 +250,8 @@ static void gate_pass(struct gate *g, struct bio *bio, int rec)
 	}
 
 	clone = bio_alloc_clone(g->back, bio, GFP_NOIO, &g->bs);
+	if (n)
+		bio_trim(clone, first, n);
 	io = container_of(clone, struct gate_io, clone);
 	io->g = g;
 	io->orig = bio;
@@ -504,9 +523,12 @@ void gate_hook(struct gate *g, void (*fn)(void *arg), void *arg)
 	spin_unlock_irq(&g->lock);
 }
 
-int gate_volatile(struct gate *g)
+int gate_volatile(struct gate *g, unsigned int through, u64 seed)
 {
 	sector_t size = bdev_nr_sectors(g->back);
+
+	g->through = through;
+	prandom_seed_state(&g->rnd, seed);
 
 	g->cached = bitmap_zalloc(size, GFP_KERNEL);
 	g->cache = vzalloc(size << SECTOR_SHIFT);

@@ -64,7 +64,11 @@ bool gate_idle(struct gate *g, unsigned int ms);
 bool gate_wait_held(struct gate *g, unsigned int n, unsigned int ms);
 /* Call @fn once, inside the next submit_bio on the gate. */
 void gate_hook(struct gate *g, void (*fn)(void *arg), void *arg);
-/* Keep writes in memory until a flush, as a volatile write cache does. */
-int gate_volatile(struct gate *g);
+/*
+ * Keep writes in memory until a flush, as a volatile write cache does. As it also
+ * writes what it likes when it likes: one in @through writes (0: none), by @seed,
+ * goes to the device at once as well, or some of its sectors.
+ */
+int gate_volatile(struct gate *g, unsigned int through, u64 seed);
 
 #endif

@@ -4,8 +4,9 @@
  * machine was killed.
  *
  * dev= twice: the data disk, below the gate whose volatile cache loses at a
- * kill what was not flushed; and a disk for the number of the last durable
- * round, written directly. Round r writes a set of blocks that follows from r
+ * kill what was not flushed, but for a quarter of the writes (by seed=), of which
+ * some sectors are there; and a disk for the number of the last durable round,
+ * written directly. Round r writes a set of blocks that follows from r
  * alone, with r in each sector. After a kill at durable round D every sector
  * is of the last round <= D that wrote its block, or of round D + 1.
  */
@@ -62,11 +63,11 @@ static int record_rw(struct bt *t, u64 *round, enum req_op op)
 /* Check the disk of the last boot, or set up a new one. */
 static void powercut_verify(struct bt *t)
 {
-	u64 durable = 0, r, wrong = 0, newer = 0, written = 0;
+	u64 durable = 0, r, wrong = 0, newer = 0, torn = 0, written = 0;
 	u16 block[ROUND_BLOCKS];
 	u64 *last;
 	u8 *next;
-	u32 i, n, b, s;
+	u32 i, n, b, s, of_next;
 
 	last = vcalloc(BLOCKS, sizeof(*last));
 	next = vcalloc(BLOCKS, 1);
@@ -99,20 +100,24 @@ static void powercut_verify(struct bt *t)
 			wrong += BT_SPB;
 			continue;
 		}
+		of_next = 0;
 		for (i = 0; i < BT_SPB; i++) {
 			void *p = t->buf + i * SECTOR_SIZE;
 
 			if (bt_is(p, SECTOR_SIZE, last[b], b * BT_SPB + i))
 				continue;
 			if (next[b] && bt_is(p, SECTOR_SIZE, durable + 1, b * BT_SPB + i))
-				newer++;
+				of_next++;
 			else
 				wrong++;
 		}
+		newer += of_next;
+		torn += of_next && of_next < BT_SPB;
 	}
 	bt_fig(t, "durable_rounds", durable);
 	bt_fig(t, "blocks_written", written);
 	bt_fig(t, "sectors_of_next_round", newer);
+	bt_fig(t, "torn_blocks", torn);
 	bt_row(t, "wrong_sectors", wrong, 0);
 out:
 	vfree(last);
@@ -135,7 +140,7 @@ static void powercut_write(struct bt *t)
 	if (!bt_row(t, "record", record_rw(t, &round, REQ_OP_READ), 0))
 		return;
 	t->gate = gate_create(t->back, 4096, false);
-	if (IS_ERR(t->gate) || gate_volatile(t->gate)) {
+	if (IS_ERR(t->gate) || gate_volatile(t->gate, 4, bt_arg(t, "seed", 1))) {
 		bt_fail(t, "gate");
 		t->gate = NULL;
 		return;
@@ -152,13 +157,16 @@ static void powercut_write(struct bt *t)
 			if (r)
 				bt_fail(t, "write: %d", r);
 		}
-		if (flush) {
-			r = bufio_write_dirty(c);
-		} else {
+		/* In some rounds there is time to be killed in, written and not flushed. */
+		if (!flush || round % 4 == 0) {
 			bufio_write_dirty_async(c);
 			gate_idle(t->gate, BT_SOON_MS);
 			r = 0;
 		}
+		if (flush && round % 4 == 0)
+			msleep(50);
+		if (flush)
+			r = bufio_write_dirty(c);
 		if (!r)
 			r = record_rw(t, &round, REQ_OP_WRITE);
 		if (r) {
