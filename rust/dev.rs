@@ -300,7 +300,7 @@ fn find_target(flags: u32, pidfd: i32) -> Result<Target> {
         thread::current_task()
     };
     Ok(if whole {
-        Target::Process(Process::of(task))
+        Target::Process(Process::of(&task).ok_or(ESRCH)?)
     } else {
         Target::Thread(task)
     })

@@ -214,8 +214,8 @@ impl Flusher {
         }
         let first = d.first.as_ref().and_then(SetOnce::as_ref);
         if let Some(pid) = d.process.as_ref().or(first) {
-            let seen = match pid.process() {
-                Some(task) => viewer.sees_process(&Process::of(task)),
+            let seen = match pid.process().and_then(|task| Process::of(&task)) {
+                Some(process) => viewer.sees_process(&process),
                 None => viewer.sees_all(),
             };
             if seen {

@@ -36,6 +36,7 @@ void memscope_helper_synchronize_rcu_tasks(void);
 void memscope_helper_module_get(void);
 void memscope_helper_module_put(void);
 void memscope_helper_smp_mb(void);
+struct pid *memscope_helper_get_pid(struct pid *pid);
 struct pid *memscope_helper_pidfd_pid(struct file *file);
 
 void memscope_helper_warn_unmarked(unsigned int major, unsigned int minor, bool io, bool fs);

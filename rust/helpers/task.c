@@ -91,6 +91,12 @@ void memscope_helper_smp_mb(void)
 	smp_mb();
 }
 
+/* static inline in linux/pid.h */
+struct pid *memscope_helper_get_pid(struct pid *pid)
+{
+	return get_pid(pid);
+}
+
 /*
  * get_pid(pidfd_pid()), which is not exported: NULL where @file is no pidfd. A
  * file of pidfs that is not its root directory is one (pidfs_init_inode()).

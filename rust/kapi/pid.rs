@@ -75,6 +75,19 @@ impl Pid {
         Self(unsafe { NonNull::new_unchecked(pid) })
     }
 
+    /// That of the process of `task`; `None` if that has been reaped.
+    pub(crate) fn of_process(task: &Task) -> Option<Self> {
+        // SAFETY: `task` is valid.
+        let pid = unsafe { bindings::get_task_pid(task.as_ptr(), bindings::pid_type_PIDTYPE_TGID) };
+        // INVARIANT: `get_task_pid()` has taken a reference.
+        NonNull::new(pid).map(Self)
+    }
+
+    /// A number that no other has while this exists.
+    pub(crate) fn key(&self) -> usize {
+        self.0.as_ptr() as usize
+    }
+
     /// Its number in the pid namespace of the current task, 0 if it has none there.
     pub(crate) fn number(&self) -> u32 {
         // SAFETY: Valid by the type invariant.
@@ -102,6 +115,15 @@ impl Pid {
     pub(crate) fn check_kill(&self) -> Result {
         // SAFETY: Valid by the type invariant. Signal 0 is checked for and not sent.
         to_result(unsafe { bindings::kill_pid(self.0.as_ptr(), 0, 0) })
+    }
+}
+
+impl Clone for Pid {
+    fn clone(&self) -> Self {
+        // SAFETY: Valid by the type invariant.
+        unsafe { own::memscope_helper_get_pid(self.0.as_ptr()) };
+        // INVARIANT: The reference was just taken.
+        Self(self.0)
     }
 }
 

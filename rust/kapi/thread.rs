@@ -6,7 +6,7 @@
 //!
 //! C header: [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h).
 
-use super::task::Flags;
+use super::{pid::Pid, task::Flags};
 use crate::bindings as own;
 use kernel::{
     bindings, current,
@@ -39,8 +39,19 @@ pub(crate) fn is_in_task() -> bool {
 
 /// The [`Process::key`] of the current process.
 pub(crate) fn current_process_key() -> usize {
-    // SAFETY: The current task exists while it runs.
-    unsafe { (*Task::current_raw()).signal as usize }
+    tgid_key(current!())
+}
+
+/// The [`Process::key`] of the process of `task`; 0 if that has been reaped.
+fn tgid_key(task: &Task) -> usize {
+    // SAFETY: `task` is valid, and keeps its `signal`, which never changes.
+    let signal = unsafe { (*task.as_ptr()).signal };
+    // SAFETY: As above; the pointer, which becomes null when the process is reaped, is read once
+    // and not followed.
+    let pid = unsafe {
+        (&raw const (*signal).pids[bindings::pid_type_PIDTYPE_TGID as usize]).read_volatile()
+    };
+    pid as usize
 }
 
 /// Logs, now and then, that the current task serves the device and reclaims without a scope.
@@ -153,38 +164,40 @@ pub(crate) fn peek_busy(task: &Task) -> Busy {
     }
 }
 
-/// A process, by one of its threads, alive or dead.
+/// A process, alive or dead.
 ///
-/// Keeps the thread's `task_struct` in memory, and with it what tells one process from another.
+/// Keeps its `struct pid` in memory, which is small, and no `task_struct`: a thread that has ended
+/// does not count for `RLIMIT_NPROC` any more.
 #[derive(Clone)]
-pub(crate) struct Process(ARef<Task>);
+pub(crate) struct Process(Pid);
 
 impl Process {
-    /// The process of `task`.
-    pub(crate) fn of(task: ARef<Task>) -> Self {
-        Self(task)
+    /// The process of `task`; `None` if that has been reaped.
+    pub(crate) fn of(task: &Task) -> Option<Self> {
+        Pid::of_process(task).map(Self)
     }
 
     /// The process of the current task.
     pub(crate) fn current() -> Self {
-        Self(current_task())
+        Self(Pid::of_current_process())
     }
 
     /// A number that no other process has while this exists.
     pub(crate) fn key(&self) -> usize {
-        // SAFETY: The task is valid, and keeps its `signal`, which never changes.
-        unsafe { (*self.0.as_ptr()).signal as usize }
+        self.0.key()
     }
 
     /// Its number in the pid namespace of the current task; 0 if it has none there, or has ended.
     pub(crate) fn number(&self) -> u32 {
-        numbers(&self.0).1
+        if self.0.is_gone() {
+            return 0;
+        }
+        self.0.number()
     }
 
     /// Whether `task` is a thread of it.
     pub(crate) fn contains(&self, task: &Task) -> bool {
-        // SAFETY: Both tasks are valid; a task's `signal` never changes.
-        unsafe { (*self.0.as_ptr()).signal == (*task.as_ptr()).signal }
+        self.key() == tgid_key(task)
     }
 
     /// Whether the current task is a thread of it.
@@ -197,9 +210,12 @@ impl Process {
     ///
     /// `f` must not sleep.
     pub(crate) fn for_each_thread(&self, mut f: impl FnMut(&Task)) {
+        let Some(task) = self.0.process() else {
+            return;
+        };
         let _rcu = rcu::read_lock();
-        // SAFETY: `self.0` is valid, and its `signal` with it. In an RCU read-side section.
-        let mut raw = unsafe { own::memscope_helper_first_thread(self.0.as_ptr()) };
+        // SAFETY: `task` is valid, and its `signal` with it. In an RCU read-side section.
+        let mut raw = unsafe { own::memscope_helper_first_thread(task.as_ptr()) };
         while !raw.is_null() {
             // SAFETY: A task in the list stays valid until a grace period after it has left it.
             // The kernel crate's `Task` is a transparent `task_struct`.
@@ -212,7 +228,7 @@ impl Process {
 
 impl PartialEq for Process {
     fn eq(&self, other: &Self) -> bool {
-        self.contains(&other.0)
+        self.key() == other.key()
     }
 }
 

@@ -56,9 +56,12 @@ impl Viewer {
 
     /// Whether every thread of the process may be seen, and it has a number here.
     pub(in crate::dev) fn sees_process(&self, process: &Process) -> bool {
-        let mut all = process.number() != 0;
-        process.for_each_thread(|task| all = all && self.sees(task));
-        all
+        let (mut any, mut all) = (false, process.number() != 0);
+        process.for_each_thread(|task| {
+            any = true;
+            all = all && self.sees(task);
+        });
+        any && all
     }
 }
 
