@@ -8,9 +8,10 @@
  *
  * Each round is a process with its threads, made from the seed, the worker and
  * the round: fuzz_test SEED [WORKER ROUND] repeats all of them, or one, up to
- * the order in which its tasks run.
+ * the order in which its tasks run. Each says in the kernel log that it starts, and
+ * the console shows that meanwhile: after a panic the last ones are known.
  *
- * selftest: timeout=120
+ * selftest: timeout=120 m32=yes
  */
 #include <errno.h>
 #include <grp.h>
@@ -42,24 +43,37 @@
 /* On the sanitizer kernel; what the stock one gets is for make check's time. */
 #define CALLS 1000000
 #define CALLS_STOCK 200000
+/* Of the 32-bit program, which differs in how its calls enter the kernel. */
+#define CALLS_32 100000
+/* From so many on, every event has happened. */
+#define CALLS_FOR_EVENTS 100000
 /* A round that takes longer is stopped where it is. */
 #define ROUND_MS 3000
 
 /* By command number; the last is everything else. */
 #define KINDS 14
 
+/* What happens beside them. */
+enum { FORK, EXEC, KILL, STOP, SIGNAL, THREAD, PASS, REOPEN, EVENTS };
+static const char *const events[EVENTS] = {
+	"fork", "exec", "kill", "stop", "signal", "thread", "fd passed", "reopen",
+};
+
 /* The workers'. A round does not have it: its calls write to any of its memory. */
 static struct shared {
 	atomic_ulong calls, rounds, killed, good[KINDS], bad[KINDS], stuck;
+	atomic_ulong happened[EVENTS];
 	unsigned long target;
 } *shared;
 
 /*
- * A round tells its worker of each call, in a byte of a pipe: the command, and
- * whether it was refused. The descriptor is one that no call comes upon.
+ * A round tells its worker of each call and event, in a byte of a pipe: the command,
+ * and whether it was refused; or the event. So do the programs that it has become.
+ * The descriptor is one that no call comes upon.
  */
 #define TOLD_FD 611
 #define REFUSED 0x80
+#define EVENT 0x40
 
 static unsigned long seed;
 
@@ -78,9 +92,10 @@ static unsigned long long next(struct rng *r)
 	return z ^ z >> 31;
 }
 
+/* Without a division of 64 bits, which a 32-bit program has not. */
 static unsigned int below(struct rng *r, unsigned int n)
 {
-	return next(r) % n;
+	return (next(r) >> 32) * n >> 32;
 }
 
 static bool one_in(struct rng *r, unsigned int n)
@@ -254,6 +269,16 @@ static int fill_delegate(struct rng *r, struct memscope_delegate *d)
 	return ours ? d->pidfd : -1;
 }
 
+static void tell(unsigned char what)
+{
+	int error = errno;
+
+	/* What a full pipe does not take is not counted. */
+	if (write(TOLD_FD, &what, 1) != 1 && errno != EAGAIN)
+		_exit(1);
+	errno = error;
+}
+
 static void call(struct rng *r, struct buffers *b)
 {
 	static const unsigned int commands[] = {
@@ -264,7 +289,6 @@ static void call(struct rng *r, struct buffers *b)
 	};
 	unsigned int which = below(r, ARRAY_LEN(commands) + 1), cmd, i;
 	unsigned long arg = (unsigned long)&b->arg;
-	unsigned char told;
 	int pidfd = -1;
 	long ret;
 
@@ -324,10 +348,7 @@ static void call(struct rng *r, struct buffers *b)
 		}
 	}
 	ret = raw_ioctl(some_device(r), cmd, arg);
-	told = which | (ret < 0 ? REFUSED : 0);
-	/* A program that a round has become has no pipe; what a full one does not take is not counted. */
-	if (write(TOLD_FD, &told, 1) != 1 && errno != EBADF && errno != EAGAIN)
-		_exit(1);
+	tell(which | (ret < 0 ? REFUSED : 0));
 	if (pidfd >= 0)
 		close(pidfd);
 }
@@ -336,6 +357,7 @@ static void call(struct rng *r, struct buffers *b)
 
 static void on_signal(int signal)
 {
+	tell(EVENT | SIGNAL);
 }
 
 static void calls(struct rng *r, int n);
@@ -359,7 +381,7 @@ static void exec_self(struct rng *r)
 static void child(struct rng *r)
 {
 	struct rng own = { next(r) };
-	int how = below(r, 8), i;
+	int how = below(r, 4), i;
 	pid_t pid = fork();
 
 	if (pid < 0)
@@ -370,18 +392,23 @@ static void child(struct rng *r)
 			effective_resource(false);
 		else if (one_in(&own, 4) && !setgroups(0, NULL))
 			i = setresuid(NOBODY, NOBODY, NOBODY) ? 1 : 0;
+		if (one_in(&own, 4))
+			exec_self(&own);
 		calls(&own, below(&own, 40));
 		if (one_in(&own, 4))
 			exec_self(&own);
 		_exit(0);
 	}
+	tell(EVENT | FORK);
 	rs->child = pid;
 	switch (how) {
 	case 0: /* killed where it is */
-		kill(pid, SIGKILL);
+		if (!kill(pid, SIGKILL))
+			tell(EVENT | KILL);
 		break;
 	case 1: /* stopped in the middle, marked while it is */
-		kill(pid, SIGSTOP);
+		if (!kill(pid, SIGSTOP))
+			tell(EVENT | STOP);
 		calls(r, 5);
 		kill(pid, one_in(r, 2) ? SIGCONT : SIGKILL);
 		break;
@@ -419,6 +446,7 @@ static void pass_on(struct rng *r)
 	if (!header)
 		return;
 	memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	tell(EVENT | PASS);
 	dup3(fd, some_device(r), O_CLOEXEC);
 	close(fd);
 }
@@ -427,6 +455,7 @@ static void *short_thread(void *arg)
 {
 	struct rng r = { (unsigned long long)(uintptr_t)arg };
 
+	tell(EVENT | THREAD);
 	calls(&r, below(&r, 10));
 	return NULL;
 }
@@ -441,7 +470,8 @@ static void event(struct rng *r)
 	case 0 ... 3: /* the last descriptor of a file, perhaps: what it holds ends */
 		fd = open(DEVICE, O_RDWR | (one_in(r, 2) ? O_CLOEXEC : 0));
 		if (fd >= 0 && fd != rs->device[slot]) {
-			dup3(fd, rs->device[slot], O_CLOEXEC);
+			if (dup3(fd, rs->device[slot], O_CLOEXEC) >= 0)
+				tell(EVENT | REOPEN);
 			close(fd);
 		}
 		break;
@@ -475,7 +505,7 @@ static void event(struct rng *r)
 			child(r);
 		break;
 	case 15:
-		if (one_in(r, 200))
+		if (one_in(r, 15))
 			exec_self(r);
 		break;
 	}
@@ -559,6 +589,7 @@ static int executed(int argc, char **argv)
 	rs->parent = getppid();
 	for (i = 0; i < FDS && i + 3 < argc; i++)
 		rs->device[i] = atoi(argv[i + 3]);
+	tell(EVENT | EXEC);
 	/* Those that were close-on-exec are what errors are for. */
 	calls(&r, 50);
 	return 0;
@@ -578,11 +609,28 @@ static void count(int fd)
 	ssize_t n, i;
 
 	while ((n = read(fd, told, sizeof(told))) > 0) {
-		atomic_fetch_add(&shared->calls, n);
-		for (i = 0; i < n; i++)
-			atomic_fetch_add(told[i] & REFUSED ? &shared->bad[told[i] & ~REFUSED] :
-					 &shared->good[told[i]], 1);
+		for (i = 0; i < n; i++) {
+			unsigned char what = told[i] & ~(REFUSED | EVENT);
+
+			if (told[i] & EVENT && what < EVENTS) {
+				atomic_fetch_add(&shared->happened[what], 1);
+			} else if (!(told[i] & EVENT) && what < KINDS) {
+				atomic_fetch_add(told[i] & REFUSED ? &shared->bad[what] :
+						 &shared->good[what], 1);
+				atomic_fetch_add(&shared->calls, 1);
+			}
+		}
 	}
+}
+
+/* At a level that is no warning. Opened each time: each open file may say only so much. */
+static void log_round(int worker, int round)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "<7>fuzz: worker %d round %d", worker, round);
+	if (write_text("/dev/kmsg", text))
+		fprintf(stderr, "# /dev/kmsg: cannot be written\n");
 }
 
 /* One round, and its end. */
@@ -594,11 +642,12 @@ static void one_round(int worker, int round)
 
 	if (pipe2(told, O_NONBLOCK | O_CLOEXEC))
 		return;
+	log_round(worker, round);
 	pid = fork();
 	if (!pid) {
 		setpgid(0, 0);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (dup3(told[1], TOLD_FD, O_CLOEXEC) < 0 || munmap(shared, sizeof(*shared)))
+		if (dup2(told[1], TOLD_FD) < 0 || munmap(shared, sizeof(*shared)))
 			_exit(1);
 		close(told[0]);
 		close(told[1]);
@@ -646,7 +695,8 @@ static void __attribute__((constructor)) set_up(void)
 	clock_gettime(CLOCK_REALTIME, &now);
 	seed = text && *text ? strtoul(text, NULL, 0) : (unsigned long)now.tv_nsec ^ now.tv_sec;
 	/* What only the sanitizer kernel has. */
-	shared->target = access("/sys/kernel/debug/kmemleak", F_OK) ? CALLS_STOCK : CALLS;
+	shared->target = sizeof(long) == 4 ? CALLS_32 :
+			 access("/sys/kernel/debug/kmemleak", F_OK) ? CALLS_STOCK : CALLS;
 	text = getenv("CALLS");
 	if (text && *text)
 		shared->target = strtoul(text, NULL, 0);
@@ -667,6 +717,8 @@ static void report(void)
 	for (i = 0; i < KINDS; i++)
 		printf("#   %-14s %8lu done, %8lu refused\n", names[i],
 		       atomic_load(&shared->good[i]), atomic_load(&shared->bad[i]));
+	for (i = 0; i < EVENTS; i++)
+		printf("#   %-14s %8lu\n", events[i], atomic_load(&shared->happened[i]));
 	fflush(stdout);
 }
 
@@ -723,13 +775,19 @@ static void log_killed_programs(const char *on)
 
 static int run_all(void)
 {
-	int i, failed = 0, every = 1;
+	static const char levels[] = "/proc/sys/kernel/printk";
+	bool all_events = shared->target >= CALLS_FOR_EVENTS;
+	int i, failed = 0, every = 1, happened = 1;
+	char was[80] = "";
 	pid_t pid[WORKERS];
 
 	mknod(BLOCK_NODE, S_IFBLK | 0600, makedev(1, 0));
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	printf("KTAP version 1\n1..4\n");
+	printf("KTAP version 1\n1..%d\n# fuzz: SEED=%lu\n", 4 + all_events, seed);
+	fflush(stdout);
 	log_killed_programs("0");
+	if (read_file(levels, was, sizeof(was)) < 0 || write_text(levels, "8"))
+		fprintf(stderr, "# %s: cannot be changed\n", levels);
 	for (i = 0; i < WORKERS; i++) {
 		pid[i] = fork();
 		if (!pid[i]) {
@@ -741,6 +799,7 @@ static int run_all(void)
 	for (i = 0; i < WORKERS; i++)
 		waitpid(pid[i], NULL, 0);
 	log_killed_programs("1");
+	write_text(levels, was);
 	report();
 	/* A command that was never done, or never refused, was not tested. */
 	for (i = 0; i < KINDS - 1; i++)
@@ -750,6 +809,10 @@ static int run_all(void)
 	failed += result(2, every, "every_command_was_done");
 	failed += result(3, !atomic_load(&shared->stuck), "every_task_can_be_killed");
 	failed += result(4, !module_is_free(), "module_is_free");
+	for (i = 0; i < EVENTS; i++)
+		happened = happened && atomic_load(&shared->happened[i]);
+	if (all_events)
+		failed += result(5, happened, "every_event_happened");
 	return failed != 0;
 }
 
