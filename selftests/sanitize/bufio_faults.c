@@ -485,6 +485,19 @@ static int judge(const struct op *op, bool device_fails)
 	return ret;
 }
 
+/* Of the device, not of a cache. */
+static int read_block(unsigned int block)
+{
+	int ret;
+
+	end();
+	ret = op_create();
+	if (!ret)
+		ret = holds(block, first_byte(block));
+	end();
+	return ret;
+}
+
 static long faults_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	const struct op *op;
@@ -493,6 +506,12 @@ static long faults_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (cmd == BUFIO_FAULTS_COUNT)
 		return ARRAY_SIZE(ops);
+	if (cmd == BUFIO_FAULTS_READ) {
+		mutex_lock(&lock);
+		ret = read_block(arg);
+		mutex_unlock(&lock);
+		return ret;
+	}
 	device_fails = arg & BUFIO_FAULTS_DEVICE;
 	arg &= ~(unsigned long)BUFIO_FAULTS_DEVICE;
 	if (arg >= ARRAY_SIZE(ops))

@@ -167,9 +167,15 @@ TEST_F(device, does_not_answer)
 /* Rule: blocks behind the end of the device are an error, and the others are there. */
 TEST_F(device, too_short)
 {
+	int i;
+
+	/* Four blocks. */
 	ASSERT_EQ(0, system("truncate -s 16K /tmp/short && losetup /dev/loop0 /tmp/short"));
 	insert(_metadata, self, "/dev/loop0");
 	EXPECT_GT(0, prepare(self->fd, self->op));
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(0, raw_ioctl(self->fd, BUFIO_FAULTS_READ, i));
+	EXPECT_EQ(-EIO, raw_ioctl(self->fd, BUFIO_FAULTS_READ, i));
 }
 
 /* Rule: no space below is an error, and no longer one when there is space. */
