@@ -16,7 +16,7 @@
 
 #include "bufio_faults.h"
 
-#define BLOCK_BYTES	4096
+#define MOST_BYTES	65536
 #define BLOCKS		64
 /* Those that an operation changes, and their neighbour, which none may touch. */
 #define BLOCK		5
@@ -26,10 +26,16 @@ static char *device = "/dev/ram0";
 module_param(device, charp, 0444);
 MODULE_PARM_DESC(device, "the block device");
 
+static_assert(BUFIO_FAULTS_ALL_FLAGS == MEMSCOPE_BUFIO_CLIENT_FLAGS);
+
 static struct state {
 	struct file *file;
 	struct memscope_bufio_client *client;
 	struct memscope_buffer *buffer;
+	unsigned int bytes, flags;	/* of the client */
+	unsigned int filled;	/* the blocks' size when the device was filled */
+	unsigned long fallbacks;
+	u8 *data;		/* for what goes past the cache */
 	struct completion done;
 	int read_error;
 	int acted;		/* what the operation returned */
@@ -62,7 +68,7 @@ static int change(u8 value)
 
 	if (IS_ERR(p))
 		return PTR_ERR(p);
-	memset(p, value, BLOCK_BYTES);
+	memset(p, value, s.bytes);
 	memscope_bufio_mark_buffer_dirty(b);
 	memscope_bufio_release(b);
 	s.want = value;
@@ -105,26 +111,48 @@ static void before_write(struct memscope_buffer *b)
 
 /* --- the operations: 0, or an error that the caller is told ---------------------- */
 
-static int op_create(void)
+struct dm_buffer;
+
+static void before_dm_write(struct dm_buffer *b)
 {
+	before_write((struct memscope_buffer *)b);
+}
+
+static unsigned long from_vmalloc(void)
+{
+	struct memscope_bufio_usage usage;
+
+	memscope_bufio_get_usage(&usage);
+	return usage.vmalloc_bytes;
+}
+
+static int op_client_create(void)
+{
+	void (*write)(struct memscope_buffer *b) = before_write;
+	unsigned long before = from_vmalloc();
 	int ret;
 
-	s.client = memscope_bufio_client_create(file_bdev(s.file), BLOCK_BYTES, 1, 16, NULL,
-						before_write, 0);
+	/* Through void *: the callback keeps its type. */
+	if (s.flags & MEMSCOPE_BUFIO_CLIENT_DM_BUFFER)
+		write = (void *)before_dm_write;
+	s.client = memscope_bufio_client_create(file_bdev(s.file), s.bytes, 1, 16, NULL,
+						write, s.flags);
 	ret = PTR_ERR_OR_ZERO(s.client);
 	if (ret)
 		s.client = NULL;
+	else if (is_power_of_2(s.bytes) && from_vmalloc() > before)
+		s.fallbacks++;
 	return ret;
 }
 
-static int op_destroy(void)
+static int op_client_destroy(void)
 {
 	memscope_bufio_client_destroy(s.client);
 	s.client = NULL;
 	return 0;
 }
 
-static int op_reset(void)
+static int op_client_reset(void)
 {
 	memscope_bufio_client_reset(s.client);
 	return 0;
@@ -159,13 +187,13 @@ static int op_new(void)
 
 static int op_prefetch(void)
 {
-	memscope_bufio_prefetch(s.client, 0, BLOCKS / 2);
+	memscope_bufio_prefetch(s.client, 0, BLOCKS / 8);
 	return 0;
 }
 
 static int op_prefetch_with_ioprio(void)
 {
-	memscope_bufio_prefetch_with_ioprio(s.client, 0, BLOCKS / 2, 0);
+	memscope_bufio_prefetch_with_ioprio(s.client, 0, BLOCKS / 8, 0);
 	return 0;
 }
 
@@ -177,7 +205,7 @@ static int op_release(void)
 
 static int op_mark_buffer_dirty(void)
 {
-	memset(memscope_bufio_get_block_data(s.buffer), 0xd1, BLOCK_BYTES);
+	memset(memscope_bufio_get_block_data(s.buffer), 0xd1, s.bytes);
 	memscope_bufio_mark_buffer_dirty(s.buffer);
 	s.want = 0xd1;
 	return 0;
@@ -185,8 +213,8 @@ static int op_mark_buffer_dirty(void)
 
 static int op_mark_partial_buffer_dirty(void)
 {
-	memset(memscope_bufio_get_block_data(s.buffer), 0xd2, BLOCK_BYTES);
-	memscope_bufio_mark_partial_buffer_dirty(s.buffer, 0, BLOCK_BYTES);
+	memset(memscope_bufio_get_block_data(s.buffer), 0xd2, s.bytes);
+	memscope_bufio_mark_partial_buffer_dirty(s.buffer, 0, s.bytes);
 	s.want = 0xd2;
 	return 0;
 }
@@ -232,7 +260,7 @@ static int op_set_minimum_buffers(void)
 
 static int op_get_block_size(void)
 {
-	return memscope_bufio_get_block_size(s.client) == BLOCK_BYTES ? 0 : -EUCLEAN;
+	return memscope_bufio_get_block_size(s.client) == s.bytes ? 0 : -EUCLEAN;
 }
 
 static int op_get_device_size(void)
@@ -292,7 +320,7 @@ static int op_set_maximum_bytes(void)
 
 static int op_get_allocated_bytes(void)
 {
-	return memscope_bufio_get_allocated_bytes(s.client) >= BLOCK_BYTES ? 0 : -EUCLEAN;
+	return memscope_bufio_get_allocated_bytes(s.client) >= s.bytes ? 0 : -EUCLEAN;
 }
 
 static int op_get_usage(void)
@@ -300,7 +328,57 @@ static int op_get_usage(void)
 	struct memscope_bufio_usage usage;
 
 	memscope_bufio_get_usage(&usage);
-	return usage.current_bytes >= BLOCK_BYTES ? 0 : -EUCLEAN;
+	return usage.current_bytes >= s.bytes ? 0 : -EUCLEAN;
+}
+
+static int op_set_peak_bytes(void)
+{
+	struct memscope_bufio_usage usage;
+
+	memscope_bufio_set_peak_bytes(1UL << 40);
+	memscope_bufio_get_usage(&usage);
+	memscope_bufio_set_peak_bytes(0);
+	return usage.peak_bytes == 1UL << 40 ? 0 : -EUCLEAN;
+}
+
+static int op_set_limit_bytes(void)
+{
+	struct memscope_bufio_usage usage;
+
+	memscope_bufio_set_limit_bytes(1 << 20);
+	memscope_bufio_get_usage(&usage);
+	memscope_bufio_set_limit_bytes(0);
+	return usage.limit_bytes == 1 << 20 ? 0 : -EUCLEAN;
+}
+
+static int op_get_retain_bytes(void)
+{
+	return memscope_bufio_get_retain_bytes() ? 0 : -EUCLEAN;
+}
+
+static int op_set_retain_bytes(void)
+{
+	unsigned long before = memscope_bufio_get_retain_bytes(), now;
+
+	memscope_bufio_set_retain_bytes(before + 1);
+	now = memscope_bufio_get_retain_bytes();
+	memscope_bufio_set_retain_bytes(before);
+	return now == before + 1 ? 0 : -EUCLEAN;
+}
+
+static const struct memscope_bufio_dm_io_ops dm_io_ops = {
+	.create = dm_io_client_create,
+	.destroy = dm_io_client_destroy,
+};
+
+static int op_set_dm_io(void)
+{
+	struct dm_io_client *io;
+
+	memscope_bufio_set_dm_io(NULL);
+	io = memscope_bufio_get_dm_io_client(s.client);
+	memscope_bufio_set_dm_io(&dm_io_ops);
+	return io == ERR_PTR(-EOPNOTSUPP) ? 0 : -EUCLEAN;
 }
 
 /* So many dirty blocks that the client's work writes some of them, in bios of their own. */
@@ -309,6 +387,7 @@ static int op_background(void)
 	struct memscope_buffer *b;
 	unsigned int i, nth = READ_ONCE(*fail_nth(current));
 	void *p;
+	int ret = 0;
 
 	/* The faults are the worker's. */
 	WRITE_ONCE(*fail_nth(current), 0);
@@ -321,15 +400,19 @@ static int op_background(void)
 			worker.wanted = false;
 			return PTR_ERR(p);
 		}
-		memset(p, i == BLOCK ? 0xd4 : first_byte(i), BLOCK_BYTES);
+		memset(p, i == BLOCK ? 0xd4 : first_byte(i), s.bytes);
 		memscope_bufio_mark_buffer_dirty(b);
 		memscope_bufio_release(b);
 	}
 	s.want = 0xd4;
-	wait_for_completion(&worker.started);
+	if (!wait_for_completion_timeout(&worker.started, 60 * HZ))
+		ret = -ETIMEDOUT;
+	WRITE_ONCE(worker.wanted, false);
 	/* Waits for the work; what that could not write is written now. */
 	memscope_bufio_client_destroy(s.client);
 	s.client = NULL;
+	if (ret)
+		return ret;
 	/* The caller looks in itself whether the Nth was met. */
 	WRITE_ONCE(*fail_nth(current), READ_ONCE(*fail_nth(worker.task)));
 	WRITE_ONCE(*fail_nth(worker.task), 0);
@@ -345,9 +428,9 @@ static const struct op {
 	int (*act)(void);
 } ops[] = {
 #define OP(name, needs)	{ #name, needs, op_##name }
-	OP(create, NOTHING),
-	OP(destroy, DIRTY),
-	OP(reset, DIRTY),
+	OP(client_create, NOTHING),
+	OP(client_destroy, DIRTY),
+	OP(client_reset, DIRTY),
 	OP(set_sector_offset, CLIENT),
 	OP(read, CLIENT),
 	OP(read_with_ioprio, CLIENT),
@@ -376,10 +459,15 @@ static const struct op {
 	OP(set_maximum_bytes, CLIENT),
 	OP(get_allocated_bytes, CLIENT),
 	OP(get_usage, CLIENT),
+	OP(set_peak_bytes, NOTHING),
+	OP(set_limit_bytes, NOTHING),
+	OP(get_retain_bytes, NOTHING),
+	OP(set_retain_bytes, NOTHING),
+	OP(set_dm_io, CLIENT),
 	OP(background, CLIENT),
 };
 
-/* Blocks 0 to BLOCKS - 1 of the device have their contents. */
+/* Every block that an operation may write, so that the device need not allocate it then. */
 static int fill(struct memscope_bufio_client *c)
 {
 	struct memscope_buffer *b;
@@ -390,11 +478,42 @@ static int fill(struct memscope_bufio_client *c)
 		p = memscope_bufio_new(c, i, &b);
 		if (IS_ERR(p))
 			return PTR_ERR(p);
-		memset(p, first_byte(i), BLOCK_BYTES);
+		memset(p, first_byte(i), s.bytes);
 		memscope_bufio_mark_buffer_dirty(b);
 		memscope_bufio_release(b);
 	}
 	return memscope_bufio_write_dirty_buffers(c);
+}
+
+/* A block of the device, past the cache: s.data. */
+static int transfer(unsigned int block, enum req_op op)
+{
+	sector_t sector = (sector_t)block * (s.bytes >> SECTOR_SHIFT);
+
+	return bdev_rw_virt(file_bdev(s.file), sector, s.data, s.bytes, op);
+}
+
+static int put(unsigned int block)
+{
+	memset(s.data, first_byte(block), s.bytes);
+	return transfer(block, REQ_OP_WRITE);
+}
+
+/* BLOCK and OTHER have their contents. */
+static int set_contents(void)
+{
+	int ret;
+
+	if (s.filled == s.bytes)
+		return put(BLOCK) ?: put(OTHER);
+	ret = op_client_create();
+	if (ret)
+		return ret;
+	ret = fill(s.client);
+	memscope_bufio_client_destroy(s.client);
+	s.client = NULL;
+	s.filled = ret ? 0 : s.bytes;
+	return ret;
 }
 
 static void end(void)
@@ -407,19 +526,13 @@ static void end(void)
 
 static int prepare(const struct op *op)
 {
-	int ret;
+	int ret = set_contents();
 
-	end();
-	ret = op_create();
-	if (ret)
-		return ret;
 	s.want = first_byte(BLOCK);
-	ret = fill(s.client);
-	/* An empty cache. */
-	end();
 	if (ret || op->needs == NOTHING)
 		return ret;
-	ret = op_create();
+	/* An empty cache. */
+	ret = op_client_create();
 	if (!ret && op->needs == DIRTY)
 		ret = change(0xd0);
 	if (!ret && (op->needs == CACHED || op->needs == HELD))
@@ -437,9 +550,18 @@ static int holds(unsigned int block, u8 value)
 
 	if (IS_ERR(p))
 		return PTR_ERR(p);
-	if (memchr_inv(p, value, BLOCK_BYTES))
+	if (memchr_inv(p, value, s.bytes))
 		ret = -EUCLEAN;
 	memscope_bufio_release(b);
+	return ret;
+}
+
+static int holds_on_device(unsigned int block, u8 value)
+{
+	int ret = transfer(block, REQ_OP_READ);
+
+	if (!ret && memchr_inv(s.data, value, s.bytes))
+		ret = -EUCLEAN;
 	return ret;
 }
 
@@ -449,39 +571,36 @@ static int holds(unsigned int block, u8 value)
  */
 static int judge(const struct op *op, bool device_fails)
 {
-	bool reported = device_fails && (s.acted || op->act == op_destroy);
+	/* At the end of a client it is logged. */
+	bool dropped = op->act == op_background && s.flags & MEMSCOPE_BUFIO_CLIENT_DROP_FAILED;
+	bool reported = device_fails && (s.acted || op->act == op_client_destroy || dropped);
 	int ret = 0;
 
 	/* A new block's contents are the caller's to write. */
 	if (s.buffer && op->act == op_new) {
-		memset(memscope_bufio_get_block_data(s.buffer), 0xd3, BLOCK_BYTES);
+		memset(memscope_bufio_get_block_data(s.buffer), 0xd3, s.bytes);
 		memscope_bufio_mark_buffer_dirty(s.buffer);
 		s.want = 0xd3;
 	}
 	let_go();
-	if (!s.client)
-		ret = op_create();
-	if (!ret) {
+	if (s.client) {
 		ret = memscope_bufio_write_dirty_buffers(s.client);
 		if (ret && device_fails) {
 			reported = true;
 			/* Once. */
 			ret = memscope_bufio_write_dirty_buffers(s.client);
 		}
+		if (!ret && !reported)
+			ret = holds(BLOCK, s.want);
+		if (!ret)
+			ret = holds(OTHER, first_byte(OTHER));
 	}
-	if (!ret && !reported)
-		ret = holds(BLOCK, s.want);
-	if (!ret)
-		ret = holds(OTHER, first_byte(OTHER));
 	end();
 	/* On the device, not only in the cache. */
-	if (!ret)
-		ret = op_create();
 	if (!ret && !reported)
-		ret = holds(BLOCK, s.want);
+		ret = holds_on_device(BLOCK, s.want);
 	if (!ret)
-		ret = holds(OTHER, first_byte(OTHER));
-	end();
+		ret = holds_on_device(OTHER, first_byte(OTHER));
 	return ret;
 }
 
@@ -512,16 +631,20 @@ static long faults_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		mutex_unlock(&lock);
 		return ret;
 	}
+	if (cmd == BUFIO_FAULTS_FALLBACKS)
+		return s.fallbacks;
 	device_fails = arg & BUFIO_FAULTS_DEVICE;
-	arg &= ~(unsigned long)BUFIO_FAULTS_DEVICE;
-	if (arg >= ARRAY_SIZE(ops))
+	if ((arg & BUFIO_FAULTS_OPERATION) >= ARRAY_SIZE(ops))
 		return -EINVAL;
-	op = &ops[arg];
+	op = &ops[arg & BUFIO_FAULTS_OPERATION];
 	mutex_lock(&lock);
 	switch (cmd) {
 	case BUFIO_FAULTS_PREPARE:
 		pr_debug("%s\n", op->name);
-		ret = prepare(op);
+		end();
+		s.bytes = BUFIO_FAULTS_BYTES(arg);
+		s.flags = BUFIO_FAULTS_FLAGS(arg);
+		ret = s.bytes > MOST_BYTES ? -EINVAL : prepare(op);
 		break;
 	case BUFIO_FAULTS_ACT:
 		s.acted = op->act();
@@ -560,25 +683,29 @@ static struct miscdevice faults_device = {
 	.mode = 0600,
 };
 
-static const struct memscope_bufio_dm_io_ops dm_io_ops = {
-	.create = dm_io_client_create,
-	.destroy = dm_io_client_destroy,
-};
-
 static int __init faults_init(void)
 {
 	int ret;
 
 	init_completion(&s.done);
 	init_completion(&worker.started);
+	s.data = kmalloc(MOST_BYTES, GFP_KERNEL);
+	if (!s.data)
+		return -ENOMEM;
 	s.file = bdev_file_open_by_path(device, BLK_OPEN_READ | BLK_OPEN_WRITE, NULL, NULL);
-	if (IS_ERR(s.file))
-		return PTR_ERR(s.file);
+	ret = PTR_ERR_OR_ZERO(s.file);
+	if (ret)
+		goto no_file;
 	ret = misc_register(&faults_device);
 	if (ret)
-		fput(s.file);
-	else
-		memscope_bufio_set_dm_io(&dm_io_ops);
+		goto no_device;
+	memscope_bufio_set_dm_io(&dm_io_ops);
+	return 0;
+
+no_device:
+	fput(s.file);
+no_file:
+	kfree(s.data);
 	return ret;
 }
 
@@ -588,6 +715,7 @@ static void __exit faults_exit(void)
 	end();
 	memscope_bufio_set_dm_io(NULL);
 	fput(s.file);
+	kfree(s.data);
 }
 
 module_init(faults_init);
