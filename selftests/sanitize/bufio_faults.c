@@ -610,7 +610,9 @@ static int read_block(unsigned int block)
 	int ret;
 
 	end();
-	ret = op_create();
+	s.bytes = BUFIO_FAULTS_BYTES(0);
+	s.flags = 0;
+	ret = op_client_create();
 	if (!ret)
 		ret = holds(block, first_byte(block));
 	end();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Every allocation, and every copy from and to user memory, that a command of
- * /dev/memscope, a function of bufio, its work in the background, or loading the
+ * /dev/memscope, a function of bufio, its work in the background, or loading either
  * module makes fails once, one after the other, until the call gets through
  * without meeting the Nth. Rule: the error is one that the documentation names,
  * nothing is half-done, nothing is leaked (the runner looks for that at the end).
@@ -1004,6 +1004,11 @@ static bool good_insmod(long ret)
 	return inserted() == (ret >= 0) && !access(DEVICE, F_OK) == (ret >= 0);
 }
 
+static bool good_insmod_dm(long ret)
+{
+	return inserted() == (ret >= 0);
+}
+
 static void sweep_insmod(struct __test_metadata *_metadata, const struct op *op, const char *path,
 			 struct tally *total)
 {
@@ -1031,6 +1036,19 @@ TEST_F(fail, insmod)
 
 	module = "memscope";
 	sweep_insmod(_metadata, &op, "\"$MEMSCOPE_KO\"", &self->total);
+}
+
+TEST_F(fail, insmod_of_dm_bufio)
+{
+	static const struct op op = {
+		"insmod of memscope-dm-bufio", unloaded, act_insmod, good_insmod_dm,
+		{ -ENOMEM }, -EFAULT
+	};
+
+	ASSERT_EQ(0, system("modprobe dm-mod"));
+	module = "memscope_dm_bufio";
+	sweep_insmod(_metadata, &op, "\"$MEMSCOPE_BUILD/memscope-dm-bufio.ko\"", &self->total);
+	EXPECT_EQ(0, unloaded());
 }
 
 TEST_HARNESS_MAIN
