@@ -112,7 +112,7 @@ errno() {
 	if text=$("$@" 2>&1 >/dev/null); then
 		echo none
 	else
-		sed -nE 's/.*: (Input\/output error|Invalid or incomplete multibyte.*|No space left on device|Structure needs cleaning|Read-only file system|No data available|Cannot allocate memory|[A-Z][a-z ]+)$/\1/p' <<<"$text" |
+		sed -nE 's/.*: (Input\/output error|Remote I\/O error|Invalid or incomplete multibyte.*|No space left on device|Structure needs cleaning|Read-only file system|No data available|Cannot allocate memory|[A-Z][a-z ]+)$/\1/p' <<<"$text" |
 			head -n 1
 	fi
 }
@@ -204,7 +204,11 @@ tidy() {
 		for m in $(dmsetup ls 2>/dev/null | awk '/^No devices/ { next } { print $1 }' | sort -r); do
 			dmsetup remove --retry "$m" >/dev/null 2>&1
 		done
-		[ -z "$(dmsetup ls 2>/dev/null | grep -v '^No devices')" ] && return
+		if ! dmsetup ls 2>/dev/null | grep -qv '^No devices'; then
+			# What a test made below them.
+			if command -v tidy_last >/dev/null; then tidy_last || return; fi
+			return 0
+		fi
 		sleep 0.3
 	done
 	echo "devices that cannot be removed:"
