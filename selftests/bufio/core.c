@@ -26,6 +26,7 @@
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/path.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -493,15 +494,18 @@ static int bt_thread(void *arg)
 	return 0;
 }
 
-/* In parts, or it would be taken for hung. */
+/* What takes longer than a second does not hold up a suspend. */
 static bool bt_wait(struct bt *t)
 {
-	u64 left = bt_arg(t, "timeout", 60);
+	unsigned long end = jiffies + bt_arg(t, "timeout", 60) * HZ;
 
-	for (; left > 30; left -= 30)
-		if (wait_for_completion_timeout(&t->done, 30 * HZ))
-			return true;
-	return wait_for_completion_timeout(&t->done, left * HZ);
+	if (wait_for_completion_timeout(&t->done, HZ))
+		return true;
+	while (!completion_done(&t->done) && time_before(jiffies, end)) {
+		__set_current_state(TASK_UNINTERRUPTIBLE | TASK_FREEZABLE_UNSAFE);
+		schedule_timeout(HZ / 20);
+	}
+	return completion_done(&t->done);
 }
 
 static int bt_run(struct bt *t)

@@ -3,10 +3,13 @@
  * The machine is suspended in mid-I/O. Rule: after the resume all goes on, what
  * is read is what was written, and the hold is what it was.
  *
- * The kernel's own test mode (/sys/power/pm_test) does everything but turn the
- * machine off, from which an emulated one may not wake.
+ * To memory, from which the clock wakes it; and by the kernel's own test mode
+ * (/sys/power/pm_test), which stops at each stage before.
  *
- * selftest: timeout=240 memory=1G disk=64M
+ * Not on the sanitizer kernel: the driver of the ports through which scripts/vm gets
+ * the results (virtio_console of 7.3) takes the host for gone after a suspend.
+ *
+ * selftest: timeout=240 memory=1G disk=64M kernel=stock
  */
 #include "kselftest_harness.h"
 
@@ -16,7 +19,8 @@
 #include "../flusher/mark.h"
 
 #define BYTES 65536
-#define STRESS "stress dev=/dev/ram0 dev=/dev/ram1 clients=3 threads=2 ops=60000 timeout=200"
+#define STRESS "stress dev=/dev/ram0 dev=/dev/ram1 clients=3 threads=2 ops=10000 timeout=200"
+#define ALARM "/sys/class/rtc/rtc0/wakealarm"
 #define CONTROL "/sys/kernel/debug/bufio_test_memscope/"
 
 static struct shared {
@@ -56,17 +60,23 @@ static bool goes_on(void)
 	return atomic_load(&shared->done) >= before + 3;
 }
 
-/* A case of the bufio tests: contents against a shadow copy; ends when it has done that many. */
-static int stress(void)
+/* A case of the bufio tests: contents against a shadow copy. */
+static int stress_once(void)
 {
 	static char result[1 << 16];
+	ssize_t len;
 	int fd;
 
 	if (write_text(CONTROL "run", STRESS))
 		return 1;
 	fd = open(CONTROL "result", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, result, sizeof(result) - 1) <= 0)
+	if (fd < 0)
 		return 2;
+	len = read(fd, result, sizeof(result) - 1);
+	close(fd);
+	if (len <= 0)
+		return 2;
+	result[len] = '\0';
 	if (!strstr(result, "end stress") || strstr(result, "\nerr "))
 		return 3;
 	/* Every row: name, got, wanted, verdict. */
@@ -78,6 +88,27 @@ static int stress(void)
 			return 4;
 	}
 	return 0;
+}
+
+/* Once more until it is told to stop. */
+static int stress(void)
+{
+	int ret;
+
+	do {
+		ret = stress_once();
+	} while (!ret && !atomic_load(&shared->stop));
+	return ret;
+}
+
+/* How long the machine was off, since its boot. */
+static long slept_ms(void)
+{
+	struct timespec on, all;
+
+	clock_gettime(CLOCK_MONOTONIC, &on);
+	clock_gettime(CLOCK_BOOTTIME, &all);
+	return (all.tv_sec - on.tv_sec) * 1000 + (all.tv_nsec - on.tv_nsec) / 1000000;
 }
 
 FIXTURE(suspend) {
@@ -100,17 +131,20 @@ FIXTURE_TEARDOWN(suspend)
 	EXPECT_EQ(0, system("rmmod memscope_bufio_test brd"));
 }
 
-/* How far: tasks frozen; devices too; CPUs offline and the core suspended as well. */
+/* How far: tasks frozen; devices too; CPUs offline and the core suspended as well; off. */
 FIXTURE_VARIANT(suspend) {
 	const char *level;
+	bool off;
 };
 
 FIXTURE_VARIANT_ADD(suspend, freezer) { "freezer" };
 FIXTURE_VARIANT_ADD(suspend, devices) { "devices" };
 FIXTURE_VARIANT_ADD(suspend, core) { "core" };
+FIXTURE_VARIANT_ADD(suspend, memory) { "none", .off = true };
 
 TEST_F(suspend, in_mid_io)
 {
+	long slept = slept_ms();
 	pid_t daemon, stresser;
 	int i, status;
 
@@ -127,9 +161,15 @@ TEST_F(suspend, in_mid_io)
 	ASSERT_TRUE(goes_on());
 	for (i = 0; i < 2; i++) {
 		ASSERT_EQ(0, write_text("/sys/power/pm_test", variant->level));
-		EXPECT_EQ(0, write_text("/sys/power/state", "mem"));
-		EXPECT_TRUE(goes_on());
+		if (variant->off) {
+			ASSERT_EQ(0, write_text("/sys/power/mem_sleep", "deep"));
+			ASSERT_EQ(0, write_text(ALARM, "+3"));
+		}
+		ASSERT_EQ(0, write_text("/sys/power/state", "mem"));
+		ASSERT_TRUE(goes_on());
 	}
+	if (variant->off)
+		EXPECT_LT(slept, slept_ms());
 	atomic_store(&shared->stop, true);
 	ASSERT_EQ(daemon, waitpid(daemon, &status, 0));
 	EXPECT_EQ(0, status);
