@@ -44,7 +44,7 @@ modprobe brd rd_nr=2 rd_size=65536
 # over all of Debian's takes a minute here.
 tree=/tmp/modules
 mkdir -p "$tree/updates"
-for m in dm-verity dm-integrity; do modprobe --show-depends --ignore-install $m; done | awk '/^insmod/ { print $2 }' | sort -u |
+for m in dm-verity dm-integrity crypto-sha256; do modprobe --show-depends --ignore-install $m; done | awk '/^insmod/ { print $2 }' | sort -u |
 	while read -r f; do
 		mkdir -p "$tree/$(dirname "${f#/lib/modules/"$release"/}")"
 		cp "$f" "$tree/${f#/lib/modules/"$release"/}"

@@ -95,6 +95,7 @@ truncate -s 1M /srv/image
 check "memscope(1): run" shell_example "run --io -- nbdkit file" nbdkit "$IO"
 check "memscope(1): delegate" shell_example "memscope delegate" nbdkit "$IO"
 mkdir /srv/mounted
+modprobe fuse
 bindfs /srv /srv/mounted
 check "memscope(1): mark" shell_example "memscope mark" bindfs "$FS"
 umount -l /srv/mounted 2>/dev/null
