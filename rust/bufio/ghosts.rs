@@ -10,26 +10,27 @@ use crate::kapi::{
     atomic::{Atomic, Relaxed},
     gfp::Gfp,
 };
+use core::cell::Cell;
 use kernel::{new_spinlock, prelude::*, sync::SpinLock};
 
 /// The table of the policy, as long as the lock is held.
 type Remembered<'a> = clock::Ghosts<Slots<'a>>;
 
 /// The slots of one client.
-struct Slots<'a>(&'a [Atomic<u32>]);
+struct Slots<'a>(&'a [Cell<u16>]);
 
 impl clock::Slots for Slots<'_> {
     fn len(&self) -> usize {
         self.0.len()
     }
 
-    fn get(&self, slot: usize) -> u32 {
-        self.0.get(slot).map_or(0, |slot| slot.load(Relaxed))
+    fn get(&self, slot: usize) -> u16 {
+        self.0.get(slot).map_or(0, |slot| slot.get())
     }
 
-    fn set(&self, slot: usize, tag: u32) {
+    fn set(&self, slot: usize, tag: u16) {
         if let Some(slot) = self.0.get(slot) {
-            slot.store(tag, Relaxed);
+            slot.set(tag);
         }
     }
 }
@@ -41,7 +42,7 @@ const LEAST: usize = 32;
 ///
 /// Their lock is taken inside the table's, so with softirqs off.
 pub(crate) struct Ghosts {
-    slots: Pin<KBox<SpinLock<KVVec<Atomic<u32>>>>>,
+    slots: Pin<KBox<SpinLock<KVVec<Cell<u16>>>>>,
     // Of `slots`, to be looked at without the lock.
     len: Atomic<usize>,
 }
@@ -79,19 +80,19 @@ impl Ghosts {
 }
 
 fn bytes(slots: usize) -> u64 {
-    slots.saturating_mul(size_of::<u32>()) as u64
+    slots.saturating_mul(size_of::<u16>()) as u64
 }
 
 /// Gets more slots if the client has outgrown them; does without where memory is short.
 pub(crate) fn grow(table: &Table) {
     let shared = &table.shared;
-    // Twice what suits now, so that the next time is far.
     let wanted = Remembered::slots_for(table.entries());
     let have = shared.ghosts.len.load(Relaxed);
     if wanted <= have || wanted < LEAST {
         return;
     }
-    let slots = wanted.saturating_mul(2);
+    // At most twice what suits now, so that the next time is far; a power of two, as the memory is.
+    let slots = wanted.next_power_of_two();
     let more = bytes(slots).saturating_sub(bytes(have));
     if shared.admit(more).is_err() {
         return;
@@ -102,7 +103,7 @@ pub(crate) fn grow(table: &Table) {
     };
     for _ in 0..slots {
         // Cannot fail: the capacity is there.
-        let _ = new.push_within_capacity(Atomic::new(0));
+        let _ = new.push_within_capacity(Cell::new(0));
     }
     let old = {
         let _locked = table.lock();

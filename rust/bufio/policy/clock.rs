@@ -146,15 +146,15 @@ pub(crate) trait Slots {
     fn len(&self) -> usize;
 
     /// Reads one. `slot` is below [`Slots::len`].
-    fn get(&self, slot: usize) -> u32;
+    fn get(&self, slot: usize) -> u16;
 
     /// Writes one. `slot` is below [`Slots::len`].
-    fn set(&self, slot: usize, tag: u32);
+    fn set(&self, slot: usize, tag: u16);
 }
 
 /// A table of blocks that left probation not long ago.
 ///
-/// It may forget, and mistakes one block for another once in about 2^31 lookups; both cost a place
+/// It may forget, and mistakes one block for another once in about 2^15 lookups; both cost a place
 /// in the wrong queue and no more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ghosts<S>(S);
@@ -190,14 +190,13 @@ impl<S: Slots> Ghosts<S> {
     }
 
     /// Returns the slot of a block and what it holds if the block is remembered.
-    fn locate(&self, block: u64) -> Option<(usize, u32)> {
-        // Fibonacci hashing. The upper half picks the slot, the lower one is the tag; zero is no
-        // tag.
+    fn locate(&self, block: u64) -> Option<(usize, u16)> {
+        // Fibonacci hashing. The upper bits pick the slot, the lowest are the tag; zero is no tag.
         let hash = block.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let hash = hash ^ hash >> 29;
         let slots = self.0.len();
         let scaled = u128::from(hash).saturating_mul(slots as u128) >> 64;
         let slot = usize::try_from(scaled).ok().filter(|&slot| slot < slots)?;
-        Some((slot, u32::try_from(hash & u64::from(u32::MAX)).ok()? | 1))
+        Some((slot, u16::try_from(hash & u64::from(u16::MAX)).ok()? | 1))
     }
 }

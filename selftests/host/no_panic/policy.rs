@@ -90,11 +90,11 @@ impl Slots for Memory<'_> {
         self.0.len()
     }
 
-    fn get(&self, slot: usize) -> u32 {
+    fn get(&self, slot: usize) -> u16 {
         self.0.get(slot)
     }
 
-    fn set(&self, slot: usize, tag: u32) {
+    fn set(&self, slot: usize, tag: u16) {
         self.0.set(slot, tag);
     }
 }

@@ -33,16 +33,16 @@ impl Word for Plain {
     }
 }
 
-impl Slots for &[Cell<u32>] {
+impl Slots for &[Cell<u16>] {
     fn len(&self) -> usize {
         <[_]>::len(self)
     }
 
-    fn get(&self, slot: usize) -> u32 {
+    fn get(&self, slot: usize) -> u16 {
         self[slot].get()
     }
 
-    fn set(&self, slot: usize, tag: u32) {
+    fn set(&self, slot: usize, tag: u16) {
         self[slot].set(tag);
     }
 }
