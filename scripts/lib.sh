@@ -123,6 +123,15 @@ step() {
 	printf '  %-58s %4d s \n' "$label" $((SECONDS - start)) >&2
 }
 
+# awk that reads lines as they come; mawk waits for a whole buffer.
+awk_at_once() {
+	if [[ $(awk -W version 2>/dev/null </dev/null) == mawk* ]]; then
+		awk -W interactive "$@"
+	else
+		awk "$@"
+	fi
+}
+
 # locked NAME COMMAND...: one at a time over all checkouts that use this cache.
 locked() {
 	local name=$1
