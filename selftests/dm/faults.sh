@@ -6,11 +6,11 @@
 # flush has acknowledged is there once the device is, an error arrives, and
 # taking the target down ends.
 #
-# selftest: timeout=120 memory=1G
+# selftest: timeout=180 memory=1G
 
 # shellcheck disable=SC2034,SC2154 # variables shared with both.sh
 . "$(dirname "$0")/both"
-modules=(loop sd-mod dm-thin-pool dm-integrity dm-verity dm-era dm-clone)
+modules=(loop sd-mod dm-thin-pool dm-integrity dm-verity dm-era dm-clone dm-cache dm-cache-smq dm-snapshot)
 built=(dm-ebs)
 
 # --- the device that fails: $faulty, of 16 MiB ---
@@ -152,6 +152,21 @@ up_clone() {
 }
 mode_clone() { dmsetup status t | awk '{ print $NF }'; }
 
+up_cache() {
+	good /dev/ram0 slow
+	[ -e /dev/mapper/fast ] || below fast /dev/ram1 4M
+	table cache "$faulty" /dev/mapper/fast /dev/mapper/slow 128 1 writeback smq 0
+}
+mode_cache() { dmsetup status t | grep -oE '(rw|ro|Fail)\b.*|Fail' | sed 's/ *$//'; }
+check_cache() { checker cache_check --clear-needs-check-flag "$faulty"; }
+
+# What was written is on $faulty too.
+up_snapshot() {
+	good /dev/ram0 origin
+	table snapshot /dev/mapper/origin "$faulty" P 8
+}
+mode_snapshot() { dmsetup status t | awk '{ print ($4 ~ /^[0-9]/) ? "valid" : $4 }'; }
+
 up_ebs() { table ebs "$faulty" 0 1 8; }
 
 # What makes the metadata grow; data that is written again and again does not.
@@ -255,6 +270,14 @@ case_verity_short() { read_faults short; }
 # next one, with nothing left to write, points the superblock to blocks that are not there, on either cache.
 case_era_flush() { faults era flush; }
 case_clone_short() { faults clone short; }
+case_cache_removed() { faults cache removed; }
+case_cache_timeout() { faults cache timeout; }
+case_cache_flush() { faults cache flush; }
+case_cache_full() { faults cache full; }
+case_cache_short() { faults cache short; }
+# Not where something can still be written: dm-snapshot then makes the snapshot invalid for good.
+case_snapshot_removed() { faults snapshot removed; }
+case_snapshot_timeout() { faults snapshot timeout; }
 case_ebs_removed() { faults ebs removed; }
 case_ebs_flush() { faults ebs flush; }
 
