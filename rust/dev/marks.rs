@@ -22,6 +22,7 @@ use crate::kapi::{
     task::{self, Flags},
     task_work::{Notify, Run},
     thread::{self, Busy, Process},
+    wait::Word64,
 };
 use kernel::{
     new_spinlock,
@@ -101,6 +102,10 @@ struct Group {
 struct State {
     records: RBTree<usize, Record>,
     groups: KVec<Group>,
+    // How many times a thread has brought its flags in line, and at which number those who wait for
+    // some are to look again.
+    applied: u64,
+    wake_at: u64,
 }
 
 /// Every record of the module.
@@ -110,6 +115,8 @@ pub(crate) struct Registry {
     state: SpinLock<State>,
     // Whether there may be anything in `state`: spares other people's threads the lock.
     active: Atomic<usize>,
+    // Changes when `applied` reaches `wake_at`.
+    progress: Word64,
     // New tasks that could not be looked after for want of memory.
     missed: Atomic<u64>,
     next_file: Atomic<u64>,
@@ -124,10 +131,13 @@ impl Registry {
                     State {
                         records: RBTree::new(),
                         groups: KVec::new(),
+                        applied: 0,
+                        wake_at: u64::MAX,
                     },
                     "Registry::state"
                 ),
                 active: Atomic::new(0),
+                progress: Word64::new(0),
                 missed: Atomic::new(0),
                 next_file: Atomic::new(1),
                 tally,
@@ -170,6 +180,7 @@ impl Registry {
             while spares.len() < missing {
                 spares.push(Spare::new(self, GFP_KERNEL_ACCOUNT)?, GFP_KERNEL)?;
             }
+            let seen = self.progress.value();
             let outcome = self.pass(request, &mut spares)?;
             if outcome.missing > 0 {
                 missing = outcome.missing.saturating_add(8);
@@ -194,7 +205,8 @@ impl Registry {
             if thread::fatal_signal_pending() {
                 return Err(EINTR);
             }
-            thread::sleep_tick_killable();
+            // Until they have all changed, or something else is to be seen: an exit wakes nobody.
+            self.progress.wait_changed_killable(seen, 1);
             // Somebody else may be waiting for this thread in the same way.
             self.run();
         }
@@ -346,6 +358,10 @@ impl Registry {
                 }
             }
         });
+        if outcome.remaining > 0 {
+            let all = state.applied.saturating_add(outcome.remaining.into());
+            state.wake_at = state.wake_at.min(all);
+        }
         result.map(|()| outcome)
     }
 
@@ -480,14 +496,23 @@ impl Run for Registry {
         let key = thread::current_key();
         let mut guard = self.state.lock();
         let state = &mut *guard;
+        let mut wake = false;
         if let Some(record) = state.records.get_mut(&key) {
             if record.dirty {
                 record.apply();
+                state.applied = state.applied.saturating_add(1);
+                wake = state.applied >= state.wake_at;
             }
             // An exiting task may have passed `exiting` before the record was made.
             if record.is_idle() || thread::is_exiting(&record.task) {
                 self.forget(state, key);
             }
+        }
+        if wake {
+            state.wake_at = u64::MAX;
+            drop(guard);
+            self.progress.bump();
+            self.progress.wake();
         }
     }
 }

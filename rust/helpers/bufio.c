@@ -50,6 +50,16 @@ void memscope_helper_wait_changed(u64 *word, u64 old, unsigned long timeout)
 	wait_var_event_timeout(word, smp_load_acquire(word) != old, timeout);
 }
 
+/* macro in linux/wait_bit.h */
+void memscope_helper_wait_changed_killable(u64 *word, u64 old, unsigned long timeout)
+{
+	might_sleep();
+	/* as above */
+	___wait_var_event(word, ___wait_cond_timeout(smp_load_acquire(word) != old),
+			  (TASK_KILLABLE | TASK_FREEZABLE), 0, timeout,
+			  __ret = schedule_timeout(__ret));
+}
+
 /* linux/jiffies.h */
 u64 memscope_helper_jiffies(void)
 {

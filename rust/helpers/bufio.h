@@ -21,6 +21,7 @@ void memscope_helper_spin_unlock_bh(spinlock_t *lock);
 /* linux/wait_bit.h */
 void memscope_helper_wait_clear_io(u64 *word, u64 flags);
 void memscope_helper_wait_changed(u64 *word, u64 old, unsigned long timeout);
+void memscope_helper_wait_changed_killable(u64 *word, u64 old, unsigned long timeout);
 
 /* linux/jiffies.h */
 u64 memscope_helper_jiffies(void);

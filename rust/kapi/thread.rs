@@ -259,9 +259,3 @@ pub(crate) fn fatal_signal_pending() -> bool {
     // SAFETY: Looks at the current task.
     unsafe { own::memscope_helper_fatal_signal_pending() }
 }
-
-/// Sleeps for a tick, or until a fatal signal.
-pub(crate) fn sleep_tick_killable() {
-    // SAFETY: Process context, which may sleep.
-    unsafe { bindings::schedule_timeout_killable(1) };
-}

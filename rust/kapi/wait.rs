@@ -36,6 +36,12 @@ impl Word64 {
         unsafe { bindings::memscope_helper_wait_changed(self.0.as_ptr(), old, timeout) };
     }
 
+    /// As [`Self::wait_changed`], or until a fatal signal. The system may be suspended meanwhile.
+    pub(crate) fn wait_changed_killable(&self, old: u64, timeout: usize) {
+        // SAFETY: As in `wait_clear_io`.
+        unsafe { bindings::memscope_helper_wait_changed_killable(self.0.as_ptr(), old, timeout) };
+    }
+
     /// Returns the value.
     pub(crate) fn value(&self) -> u64 {
         self.0.load(Acquire)

@@ -184,4 +184,34 @@ TEST(set)
 	close(fd);
 }
 
+static void *sleeper(void *unused)
+{
+	for (;;)
+		pause();
+	return NULL;
+}
+
+/* Rule: who marks threads that sleep is told when they have changed, and does not look at each tick. */
+TEST(sleepers)
+{
+	pthread_t threads[8];
+	struct timespec tick;
+	int i, fd = open_device();
+	long marked;
+
+	ASSERT_LE(0, fd);
+	for (i = 0; i < 8; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, sleeper, NULL));
+	/* The clock that is read without a look at the time goes in ticks. */
+	ASSERT_EQ(0, clock_getres(CLOCK_MONOTONIC_COARSE, &tick));
+	marked = LEAST(({
+		ASSERT_EQ(0, mark(fd, MEMSCOPE_MARK_PROCESS, MEMSCOPE_IO_FLUSHER));
+		ASSERT_EQ(0, mark(fd, MEMSCOPE_MARK_PROCESS, 0));
+	}));
+	TH_LOG("instructions to mark 8 sleeping threads, and back: %ld; in a tick: %ld", marked,
+	       tick.tv_nsec);
+	EXPECT_GE(tick.tv_nsec / 2, marked);
+	close(fd);
+}
+
 TEST_HARNESS_MAIN

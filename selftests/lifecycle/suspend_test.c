@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The machine is suspended in mid-I/O. Rule: after the resume all goes on, what
- * is read is what was written, and the hold is what it was.
+ * is read is what was written, and the hold is what it was. Who waits for a mark
+ * of a stopped process holds nothing up.
  *
  * To memory, from which the clock wakes it; and by the kernel's own test mode
  * (/sys/power/pm_test), which stops at each stage before.
@@ -101,6 +102,34 @@ static int stress(void)
 	return ret;
 }
 
+/* A process that is stopped. */
+static pid_t stopped_process(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		raise(SIGSTOP);
+		for (;;)
+			pause();
+	}
+	return pid > 0 && waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status) ? pid : -1;
+}
+
+/* Marks a process, and waits as long as it takes. */
+static int marker(pid_t pid)
+{
+	struct memscope_mark m = {
+		.flags = MEMSCOPE_MARK_PROCESS | MEMSCOPE_MARK_PIDFD,
+		.scopes = MEMSCOPE_IO_FLUSHER,
+		.pidfd = pidfd_of(pid, 0),
+		.timeout_ms = 600000,
+	};
+
+	return mark_ioctl(open_device(), &m) || m.done != 1 || m.remaining;
+}
+
 /* How long the machine was off, since its boot. */
 static long slept_ms(void)
 {
@@ -145,7 +174,7 @@ FIXTURE_VARIANT_ADD(suspend, memory) { "none", .off = true };
 TEST_F(suspend, in_mid_io)
 {
 	long slept = slept_ms();
-	pid_t daemon, stresser;
+	pid_t daemon, stresser, stopped, waiter;
 	int i, status;
 
 	daemon = fork();
@@ -158,6 +187,14 @@ TEST_F(suspend, in_mid_io)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		_exit(stress());
 	}
+	stopped = stopped_process();
+	ASSERT_LT(0, stopped);
+	waiter = fork();
+	if (!waiter) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(marker(stopped));
+	}
+	ASSERT_TRUE(wait_in_syscall(waiter, waiter, SYS_ioctl));
 	ASSERT_TRUE(goes_on());
 	for (i = 0; i < 2; i++) {
 		ASSERT_EQ(0, write_text("/sys/power/pm_test", variant->level));
@@ -170,6 +207,14 @@ TEST_F(suspend, in_mid_io)
 	}
 	if (variant->off)
 		EXPECT_LE(slept + 1000, slept_ms());
+	/* It still waits. */
+	EXPECT_EQ(0, waitpid(waiter, &status, WNOHANG));
+	EXPECT_EQ(0, kill(stopped, SIGCONT));
+	EXPECT_EQ(waiter, waitpid(waiter, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(MEMSCOPE_IO_FLUSHER, wait_scopes_of(stopped, stopped, MEMSCOPE_IO_FLUSHER));
+	kill(stopped, SIGKILL);
+	EXPECT_EQ(stopped, waitpid(stopped, &status, 0));
 	atomic_store(&shared->stop, true);
 	ASSERT_EQ(daemon, waitpid(daemon, &status, 0));
 	EXPECT_EQ(0, status);
