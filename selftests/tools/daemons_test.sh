@@ -223,6 +223,7 @@ echo $((4 << 20)) >/proc/sys/vm/dirty_bytes
 modprobe sd_mod
 modprobe nbd nbds_max=2
 modprobe loop
+modprobe fuse
 daemons=("$@")
 [ $# -gt 0 ] || daemons=(nbdkit nbd_server tcmu_runner tgtd bindfs)
 for daemon in "${daemons[@]}"; do
