@@ -100,7 +100,7 @@ def icount(quick):
     both("hit_512", "hit", dev=NULL, blocks=512)
     both("miss", "miss", dev=RAM)
     both("writeback_adjacent", "writeback", turns=TURNS, dev=NULL, n=512)
-    both("new_dirty", "new_dirty", turns=TURNS, dev=NULL)
+    both("new_dirty", "new_dirty", turns=3 * TURNS, dev=NULL)
     both("redirty", "redirty", dev=NULL)
     both("prefetch", "prefetch", dev=RAM)
     scope = case("scope", "cost")
