@@ -191,7 +191,7 @@ static void *sleeper(void *unused)
 	return NULL;
 }
 
-/* Rule: who marks threads that sleep is told when they have changed, and does not look at each tick. */
+/* Rule: who marks threads that sleep is told when they have changed; no wait for a tick. */
 TEST(sleepers)
 {
 	pthread_t threads[8];
