@@ -125,7 +125,7 @@ def icount(quick):
     both("writeback_adjacent_brd", "writeback", dev=RAM, n=512)
     limit(8 << 20)
     both("miss_evict", "miss", turns=9, dev=RAM, fill=4096)
-    both("thrash", "thrash", turns=15, dev=RAM, blocks=4096)
+    both("thrash", "thrash", turns=3 * TURNS, dev=RAM, blocks=4096)
     limit(MAX_BYTES)
     for size, n, rounds in ((512, 256, 16), (3072, 256, 16), (65536, 32, 4), (1 << 20, 8, 4)):
         both(f"hit_bs_{size}", "hit", dev=NULL, bs=size, blocks=16)

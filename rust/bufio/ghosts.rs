@@ -13,28 +13,6 @@ use crate::kapi::{
 use core::cell::Cell;
 use kernel::{new_spinlock, prelude::*, sync::SpinLock};
 
-/// The table of the policy, as long as the lock is held.
-type Remembered<'a> = clock::Ghosts<Slots<'a>>;
-
-/// The slots of one client.
-struct Slots<'a>(&'a [Cell<u16>]);
-
-impl clock::Slots for Slots<'_> {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn get(&self, slot: usize) -> u16 {
-        self.0.get(slot).map_or(0, |slot| slot.get())
-    }
-
-    fn set(&self, slot: usize, tag: u16) {
-        if let Some(slot) = self.0.get(slot) {
-            slot.set(tag);
-        }
-    }
-}
-
 /// Fewest slots.
 const LEAST: usize = 32;
 
@@ -58,12 +36,12 @@ impl Ghosts {
 
     /// Remembers a block that left probation.
     pub(crate) fn remember(&self, block: u64) {
-        Remembered::new(Slots(&self.slots.lock())).remember(block);
+        clock::Ghosts::new(&self.slots.lock()).remember(block);
     }
 
     /// Returns the queue that a new buffer of `block` enters.
     pub(crate) fn place(&self, block: u64) -> Queue {
-        Remembered::new(Slots(&self.slots.lock())).place(block)
+        clock::Ghosts::new(&self.slots.lock()).place(block)
     }
 
     /// Forgets everything for good. Returns the bytes that are to be given back.
@@ -86,7 +64,7 @@ fn bytes(slots: usize) -> u64 {
 /// Gets more slots if the client has outgrown them; does without where memory is short.
 pub(crate) fn grow(table: &Table) {
     let shared = &table.shared;
-    let wanted = Remembered::slots_for(table.entries());
+    let wanted = clock::Ghosts::slots_for(table.entries());
     let have = shared.ghosts.len.load(Relaxed);
     if wanted <= have || wanted < LEAST {
         return;

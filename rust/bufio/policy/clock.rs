@@ -14,6 +14,7 @@
 //! `selftests/host` compares hit ratios with dm-bufio's clock and with LRU.
 
 use crate::kapi::rcu_table::hold::Visit;
+use core::cell::Cell;
 
 /// Probation gets one in this many buffers.
 const PROBATION_SHARE: usize = 5;
@@ -138,30 +139,17 @@ pub(crate) fn evict<Q: Queues>(queues: &mut Q, max_visits: usize) -> Option<Evic
     Search::new(queues).run(queues, max_visits)
 }
 
-/// The memory of [`Ghosts`]: numbers that are zero at first.
-///
-/// Needs no lock and no order: a write that is lost to a race forgets one block.
-pub(crate) trait Slots {
-    /// Returns how many there are. None at all is legal: then nothing is remembered.
-    fn len(&self) -> usize;
-
-    /// Reads one. `slot` is below [`Slots::len`].
-    fn get(&self, slot: usize) -> u16;
-
-    /// Writes one. `slot` is below [`Slots::len`].
-    fn set(&self, slot: usize, tag: u16);
-}
-
 /// A table of blocks that left probation not long ago.
 ///
 /// It may forget, and mistakes one block for another once in about 2^15 lookups; both cost a place
 /// in the wrong queue and no more.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ghosts<S>(S);
+pub(crate) struct Ghosts<'a>(&'a [Cell<u16>]);
 
-impl<S: Slots> Ghosts<S> {
-    /// Makes the table.
-    pub(crate) const fn new(slots: S) -> Self {
+impl<'a> Ghosts<'a> {
+    /// Makes the table of slots that are zero at first. None at all is legal: then nothing is
+    /// remembered.
+    pub(crate) const fn new(slots: &'a [Cell<u16>]) -> Self {
         Self(slots)
     }
 
@@ -174,15 +162,15 @@ impl<S: Slots> Ghosts<S> {
     /// Remembers a block that was evicted from probation.
     pub(crate) fn remember(&self, block: u64) {
         if let Some((slot, tag)) = self.locate(block) {
-            self.0.set(slot, tag);
+            slot.set(tag);
         }
     }
 
     /// Returns the queue that a new buffer of `block` enters.
     pub(crate) fn place(&self, block: u64) -> Queue {
         match self.locate(block) {
-            Some((slot, tag)) if self.0.get(slot) == tag => {
-                self.0.set(slot, 0);
+            Some((slot, tag)) if slot.get() == tag => {
+                slot.set(0);
                 Queue::Main
             }
             _ => Queue::Probation,
@@ -190,13 +178,12 @@ impl<S: Slots> Ghosts<S> {
     }
 
     /// Returns the slot of a block and what it holds if the block is remembered.
-    fn locate(&self, block: u64) -> Option<(usize, u16)> {
+    fn locate(&self, block: u64) -> Option<(&Cell<u16>, u16)> {
         // Fibonacci hashing. The upper bits pick the slot, the lowest are the tag; zero is no tag.
         let hash = block.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let hash = hash ^ hash >> 29;
-        let slots = self.0.len();
-        let scaled = u128::from(hash).saturating_mul(slots as u128) >> 64;
-        let slot = usize::try_from(scaled).ok().filter(|&slot| slot < slots)?;
+        let scaled = u128::from(hash).saturating_mul(self.0.len() as u128) >> 64;
+        let slot = self.0.get(usize::try_from(scaled).ok()?)?;
         Some((slot, u16::try_from(hash & u64::from(u16::MAX)).ok()? | 1))
     }
 }

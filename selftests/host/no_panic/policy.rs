@@ -17,12 +17,13 @@ mod kapi {
 }
 
 use bufio::policy::{
-    clock::{self, Queue, Queues, Slots},
+    clock::{self, Queue, Queues},
     dirty::{self, Range},
     ladder::{self, Next, Outcome},
     limits, merge,
     writeback::{self, AfterFailure},
 };
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kapi::{
     rcu_table::hold::{self, Change, Released, State, Visit},
@@ -83,32 +84,16 @@ impl Queues for Hand<'_> {
     }
 }
 
-struct Memory<'a>(&'a dyn Slots);
-
-impl Slots for Memory<'_> {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn get(&self, slot: usize) -> u16 {
-        self.0.get(slot)
-    }
-
-    fn set(&self, slot: usize, tag: u16) {
-        self.0.set(slot, tag);
-    }
-}
-
 #[no_mangle]
-pub(crate) fn calls_clock(lists: &mut dyn Lists, slots: &dyn Slots, n: u64, max: usize) -> u64 {
+pub(crate) fn calls_clock(lists: &mut dyn Lists, slots: &[Cell<u16>], n: u64, max: usize) -> u64 {
     let mut hand = Hand(lists);
     let mut search = clock::Search::new(&hand);
     let found = search.run(&mut hand, max).map_or(0, |e| e.entry);
     let again = clock::evict(&mut hand, max).map_or(0, |e| e.entry);
-    let ghosts = clock::Ghosts::new(Memory(slots));
+    let ghosts = clock::Ghosts::new(slots);
     ghosts.remember(n);
     let main = ghosts.place(n ^ found) == Queue::Main;
-    let slots = clock::Ghosts::<Memory<'_>>::slots_for(max) as u64;
+    let slots = clock::Ghosts::slots_for(max) as u64;
     again ^ slots ^ u64::from(main) ^ u64::from(search.is_over())
 }
 

@@ -245,5 +245,5 @@ fn ghosts_spread() {
         .count();
     // Random placement keeps 1 - 1/e of them.
     assert!(kept > 600, "{kept}");
-    assert_eq!(Ghosts::<&[Cell<u16>]>::slots_for(1000), 500);
+    assert_eq!(Ghosts::slots_for(1000), 500);
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 const BUFFERS: usize = 1000;
 const LENGTH: usize = 200_000;
-const GHOST_SLOTS: usize = Ghosts::<&[Cell<u16>]>::slots_for(BUFFERS);
+const GHOST_SLOTS: usize = Ghosts::slots_for(BUFFERS);
 
 /// Percentage points by which ours may be below the better of clock and LRU. What costs it that
 /// much is `shifting hotspot`: the table is half the size of the cache, so a part of what probation

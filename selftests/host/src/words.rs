@@ -3,7 +3,6 @@
 //! The atomic word of the policy files, for one thread and for the model checker.
 
 use crate::kapi::word::Word;
-use crate::policy::clock::Slots;
 use std::cell::Cell;
 
 /// A word for tests with one thread.
@@ -30,20 +29,6 @@ impl Word for Plain {
 
     fn swap(&self, new: u64) -> u64 {
         self.0.replace(new)
-    }
-}
-
-impl Slots for &[Cell<u16>] {
-    fn len(&self) -> usize {
-        <[_]>::len(self)
-    }
-
-    fn get(&self, slot: usize) -> u16 {
-        self[slot].get()
-    }
-
-    fn set(&self, slot: usize, tag: u16) {
-        self[slot].set(tag);
     }
 }
 
