@@ -102,10 +102,9 @@ struct Group {
 struct State {
     records: RBTree<usize, Record>,
     groups: KVec<Group>,
-    // How many times a thread has brought its flags in line, and at which number those who wait for
-    // some are to look again.
-    applied: u64,
-    wake_at: u64,
+    // How many threads have yet to bring their flags in line before those who wait for some look
+    // again; zero if nobody waits.
+    awaited: u32,
 }
 
 /// Every record of the module.
@@ -115,7 +114,7 @@ pub(crate) struct Registry {
     state: SpinLock<State>,
     // Whether there may be anything in `state`: spares other people's threads the lock.
     active: Atomic<usize>,
-    // Changes when `applied` reaches `wake_at`.
+    // Changes when `awaited` has come down to zero.
     progress: Word64,
     // New tasks that could not be looked after for want of memory.
     missed: Atomic<u64>,
@@ -131,8 +130,7 @@ impl Registry {
                     State {
                         records: RBTree::new(),
                         groups: KVec::new(),
-                        applied: 0,
-                        wake_at: u64::MAX,
+                        awaited: 0,
                     },
                     "Registry::state"
                 ),
@@ -358,9 +356,9 @@ impl Registry {
                 }
             }
         });
-        if outcome.remaining > 0 {
-            let all = state.applied.saturating_add(outcome.remaining.into());
-            state.wake_at = state.wake_at.min(all);
+        // The least that anybody waits for.
+        if state.awaited == 0 || (1..state.awaited).contains(&outcome.remaining) {
+            state.awaited = outcome.remaining;
         }
         result.map(|()| outcome)
     }
@@ -500,8 +498,8 @@ impl Run for Registry {
         if let Some(record) = state.records.get_mut(&key) {
             if record.dirty {
                 record.apply();
-                state.applied = state.applied.saturating_add(1);
-                wake = state.applied >= state.wake_at;
+                wake = state.awaited == 1;
+                state.awaited = state.awaited.saturating_sub(1);
             }
             // An exiting task may have passed `exiting` before the record was made.
             if record.is_idle() || thread::is_exiting(&record.task) {
@@ -509,7 +507,6 @@ impl Run for Registry {
             }
         }
         if wake {
-            state.wake_at = u64::MAX;
             drop(guard);
             self.progress.bump();
             self.progress.wake();
