@@ -26,6 +26,7 @@ OUT := $(TOP)/build/$(NAME)
 	soak-dm \
 	check-sanitize \
 	check-loads \
+	loads \
 	check-mutants \
 	kernel-sanitize \
 	ext \
@@ -132,6 +133,9 @@ check-powercut: all
 LOADS ?= 1000
 check-loads: all
 	@$(TOP)/scripts/check --build lifecycle/load_test
+	@$(MAKE) -s -C $(TOP) loads
+# With what is built.
+loads:
 	@$(TOP)/scripts/vm --kernel $(KERNEL) --timeout $$((120 + 10 * $(LOADS))) --load -- \
 		env LOADS=$(LOADS) $(TOP)/selftests/run --slow $$((1 + $(LOADS) / 30)) lifecycle/load_test
 
