@@ -136,16 +136,26 @@ END
 
 # A SCSI disk by the loopback fabric, on a qcow2 image.
 tcm=/sys/kernel/config/target
+tpg=$tcm/loopback/naa.5001405000000005/tpgt_1
+initiator=naa.5001405000000006
 tcmu_device() {
 	mkdir -p $tcm/core/user_0/disk || return
 	# The daemon answers when it has opened the image.
 	wait_for 20 eval 'echo "dev_config=qcow/$back/image.qcow2,dev_size=$((128 << 20)),hw_block_size=512" \
 		>$tcm/core/user_0/disk/control' &&
 		wait_for 30 eval 'echo 1 >$tcm/core/user_0/disk/enable' || return
-	local wwn=$tcm/loopback/naa.5001405000000005/tpgt_1
-	mkdir -p "$wwn" && echo naa.5001405000000006 >"$wwn/nexus" && mkdir "$wwn/lun/lun_0" &&
-		ln -s $tcm/core/user_0/disk "$wwn/lun/lun_0/disk" || return
+	mkdir -p $tpg && echo $initiator >$tpg/nexus && mkdir $tpg/lun/lun_0 &&
+		ln -s $tcm/core/user_0/disk $tpg/lun/lun_0/disk || return
 	wait_for 20 eval 'grep -l TCMU /sys/block/sd*/device/model >/dev/null 2>&1'
+}
+# The initiator's mapping, which the kernel made, is replaced by one that can be removed before the
+# LUN: removing the LUN with a mapping reads that after it was freed (core_clear_lun_from_tpg()
+# goes on from an entry that is with call_rcu() already, in 7.3 too; KASAN has seen it).
+remove_tcmu_device() {
+	local acl=$tpg/acls/$initiator
+	mkdir $acl && mkdir $acl/lun_0 && ln -s $tpg/lun/lun_0 $acl/lun_0/lun && rm $acl/lun_0/lun && rmdir $acl/lun_0 &&
+		rm $tpg/lun/lun_0/disk && echo NULL >$tpg/nexus &&
+		rmdir $acl $tpg/lun/lun_0 $tpg ${tpg%/*} $tcm/core/user_0/disk
 }
 scsi_disk() { # MODEL
 	local model
@@ -161,9 +171,7 @@ serve_tcmu_runner() {
 	wait_for 20 eval 'daemon_pids | grep -q . && [ "$(cat /proc/$(daemon_pids | head -n 1)/comm)" = tcmu-runner ]'
 	check "tcmu-runner: has a disk" tcmu_device
 	exercise tcmu-runner "$(scsi_disk TCMU)" "$IO"
-	rm $tcm/loopback/naa.*/tpgt_1/lun/lun_0/disk
-	rmdir $tcm/loopback/naa.*/tpgt_1/lun/lun_0 $tcm/loopback/naa.*/tpgt_1 $tcm/loopback/naa.* \
-		$tcm/core/user_0/disk
+	check "tcmu-runner: its disk is removed" remove_tcmu_device
 	end_daemon
 }
 
