@@ -134,28 +134,28 @@ END
 	end_daemon
 }
 
-# A SCSI disk by the loopback fabric, on a qcow2 image.
+# A SCSI disk by the loopback fabric, on a qcow2 image. Its LUN is mapped for the initiator by hand:
+# where the kernel does that, removing the LUN reads the mapping after it was freed
+# (core_clear_lun_from_tpg(), in 7.3 too; KASAN has seen it).
 tcm=/sys/kernel/config/target
 tpg=$tcm/loopback/naa.5001405000000005/tpgt_1
 initiator=naa.5001405000000006
+acl=$tpg/acls/$initiator
 tcmu_device() {
 	mkdir -p $tcm/core/user_0/disk || return
 	# The daemon answers when it has opened the image.
 	wait_for 20 eval 'echo "dev_config=qcow/$back/image.qcow2,dev_size=$((128 << 20)),hw_block_size=512" \
 		>$tcm/core/user_0/disk/control' &&
 		wait_for 30 eval 'echo 1 >$tcm/core/user_0/disk/enable' || return
-	mkdir -p $tpg && echo $initiator >$tpg/nexus && mkdir $tpg/lun/lun_0 &&
-		ln -s $tcm/core/user_0/disk $tpg/lun/lun_0/disk || return
-	wait_for 20 eval 'grep -l TCMU /sys/block/sd*/device/model >/dev/null 2>&1'
+	mkdir -p $acl && echo $initiator >$tpg/nexus && mkdir $tpg/lun/lun_0 $acl/lun_0 &&
+		ln -s $tcm/core/user_0/disk $tpg/lun/lun_0/disk && ln -s $tpg/lun/lun_0 $acl/lun_0/lun || return
+	local host
+	host=$(grep -l tcm_loopback /sys/class/scsi_host/host*/proc_name) && echo '0 1 -' >"${host%/*}/scan" &&
+		wait_for 20 eval 'grep -l TCMU /sys/block/sd*/device/model >/dev/null 2>&1'
 }
-# The initiator's mapping, which the kernel made, is replaced by one that can be removed before the
-# LUN: removing the LUN with a mapping reads that after it was freed (core_clear_lun_from_tpg()
-# goes on from an entry that is with call_rcu() already, in 7.3 too; KASAN has seen it).
 remove_tcmu_device() {
-	local acl=$tpg/acls/$initiator
-	mkdir $acl && mkdir $acl/lun_0 && ln -s $tpg/lun/lun_0 $acl/lun_0/lun && rm $acl/lun_0/lun && rmdir $acl/lun_0 &&
-		rm $tpg/lun/lun_0/disk && echo NULL >$tpg/nexus &&
-		rmdir $acl $tpg/lun/lun_0 $tpg ${tpg%/*} $tcm/core/user_0/disk
+	rm $acl/lun_0/lun $tpg/lun/lun_0/disk && echo NULL >$tpg/nexus &&
+		rmdir $acl/lun_0 $acl $tpg/lun/lun_0 $tpg ${tpg%/*} $tcm/core/user_0/disk
 }
 scsi_disk() { # MODEL
 	local model
