@@ -29,7 +29,10 @@ use kernel::{
     miscdevice::{MiscDevice, MiscDeviceRegistration},
     prelude::*,
     seq_file::SeqFile,
-    sync::Arc,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+    },
     uaccess::UserSlice,
 };
 use marks::{FileId, Origin, Registry, Request, Target, Viewer};
@@ -126,6 +129,8 @@ pub(crate) struct Flusher {
     shared: Arc<Shared>,
     id: FileId,
     delegation: Once<Delegation>,
+    // Whether a process has closed its last descriptor, and there are more.
+    closed: Atomic<bool>,
 }
 
 #[vtable]
@@ -142,15 +147,15 @@ impl MiscDevice for Flusher {
     }
 
     #[inline(always)]
-    fn ioctl(device: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
-        device.ioctl(cmd, arg)
+    fn ioctl(device: &Self, file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        device.ioctl(file, cmd, arg)
     }
 
     // Arguments by value are no pointers, which the generic compat handler would take them for.
     #[cfg(CONFIG_COMPAT)]
     #[inline(always)]
-    fn compat_ioctl(device: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
-        device.ioctl(cmd, arg)
+    fn compat_ioctl(device: &Self, file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        device.ioctl(file, cmd, arg)
     }
 
     fn show_fdinfo(device: &Self, m: &SeqFile, _file: &File) {
@@ -168,13 +173,16 @@ impl miscdev::Device for Flusher {
             shared: shared.clone(),
             id: shared.registry.new_file(),
             delegation: Once::new(),
+            closed: Atomic::new(false),
         };
         Ok(KBox::new(this, GFP_KERNEL)?)
     }
 
     fn flush(device: &Self, file: &File) {
         if !thread::has_descriptor(file) {
-            device.end_all(Some(&Process::current()));
+            device.closed.store(true, Relaxed);
+            // Pairs with `recheck`: either that sees it, or this what a command has done.
+            task::full_barrier();
             device.closed_by_current();
         }
     }
@@ -190,42 +198,42 @@ impl Flusher {
     /// A command. Those that do what `prctl()` does cost what it costs: no frame is set up for what the
     /// others need.
     #[inline(always)]
-    fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
+    fn ioctl(&self, file: &File, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
             abi::SET_IO_FLUSHER => self.check_full().and_then(|()| set_io_flusher(arg)),
             abi::GET_IO_FLUSHER => self.check_full().and_then(|()| get_io_flusher(arg)),
-            _ => self.ioctl_beyond_prctl(cmd, arg),
+            _ => self.ioctl_beyond_prctl(file, cmd, arg),
         }
     }
 
     #[inline(never)]
-    fn ioctl_beyond_prctl(&self, cmd: u32, arg: usize) -> Result<isize> {
+    fn ioctl_beyond_prctl(&self, file: &File, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
             abi::SET_SCOPES => self.check_full().and_then(|()| set_scopes(arg)),
             abi::GET_SCOPES => self.check_full().and_then(|()| get_scopes(arg)),
             abi::GET_FEATURES => get_features(arg),
-            abi::SUSPEND => self.suspend(arg),
+            abi::SUSPEND => self.suspend(file, arg),
             abi::RESUME => self.resume(arg),
             abi::REVOKE => self.revoke(arg),
             _ => match cmd & !abi::IOCSIZE_MASK {
-                abi::MARK => self.mark(arg, abi::argument_size(cmd)),
+                abi::MARK => self.mark(file, arg, abi::argument_size(cmd)),
                 abi::CALL => call::call(self, arg, abi::argument_size(cmd)),
-                abi::DELEGATE => self.delegate(arg, abi::argument_size(cmd)),
-                abi::REGISTER => self.register(arg, abi::argument_size(cmd)),
+                abi::DELEGATE => self.delegate(file, arg, abi::argument_size(cmd)),
+                abi::REGISTER => self.register(file, arg, abi::argument_size(cmd)),
                 abi::STATUS => status::status(&self.shared, arg, abi::argument_size(cmd)),
                 _ => Err(ENOTTY),
             },
         }
     }
 
-    fn suspend(&self, arg: usize) -> Result<isize> {
+    fn suspend(&self, file: &File, arg: usize) -> Result<isize> {
         self.check_revoked()?;
         if arg != 0 {
             return Err(EINVAL);
         }
         let _needed = self.shared.listen()?;
         self.shared.registry.suspend(self.id)?;
-        self.recheck_revoked()?;
+        self.recheck(file)?;
         Ok(0)
     }
 
@@ -238,7 +246,7 @@ impl Flusher {
         Ok(0)
     }
 
-    fn mark(&self, arg: usize, size: usize) -> Result<isize> {
+    fn mark(&self, file: &File, arg: usize, size: usize) -> Result<isize> {
         let mut mark: abi::Mark = user::read_struct(arg, size)?;
         let right = self.right()?;
         let m = &mut mark.0;
@@ -255,6 +263,7 @@ impl Flusher {
             return Err(EPERM);
         }
         let target = find_target(m.flags, m.pidfd)?;
+        right.claim()?;
         let hold = m.flags & abi::MARK_HOLD != 0;
         let needed = self.shared.listen();
         if let (true, Err(e)) = (hold, &needed) {
@@ -274,7 +283,7 @@ impl Flusher {
             remember: needed.is_ok(),
         });
         drop(needed);
-        self.recheck_revoked()?;
+        self.recheck(file)?;
         let outcome = result?;
         m.done = outcome.done;
         m.remaining = outcome.remaining;

@@ -29,6 +29,7 @@ pub(super) fn call(device: &Flusher, arg: usize, size: usize) -> Result<isize> {
     if !right.covers(scopes) {
         return Err(EPERM);
     }
+    right.claim()?;
     under(scopes, || match op {
         Op::Vectored(ref args) => file_call::vectored(args),
         Op::Fsync {

@@ -10,9 +10,10 @@ use crate::kapi::{
 };
 use kernel::{
     ffi::c_int,
+    fs::File,
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Release},
+        atomic::{Acquire, Atomic, Relaxed, Release},
         SetOnce,
     },
     task::Kuid,
@@ -40,8 +41,7 @@ impl Delegation {
         self.revoked.load(Acquire) != 0
     }
 
-    /// Whether it is for the current process. Where it is for the first one, that is this from now
-    /// on.
+    /// Whether it is for the current process, or may be.
     fn is_for_current(&self) -> bool {
         if self.uid.is_some_and(|uid| uid != Kuid::current_euid()) {
             return false;
@@ -49,6 +49,12 @@ impl Delegation {
         if self.process.as_ref().is_some_and(|p| !p.is_current()) {
             return false;
         }
+        let first = self.first.as_ref().and_then(SetOnce::as_ref);
+        first.is_none_or(Pid::is_current)
+    }
+
+    /// Where it is for the first process, that is the current one from now on, unless there was one.
+    fn claim(&self) -> bool {
         let Some(first) = &self.first else {
             return true;
         };
@@ -82,6 +88,18 @@ impl Right<'_> {
 
     pub(super) fn is_own(&self) -> bool {
         matches!(self, Self::Own(_))
+    }
+
+    /// For a command with nothing left to refuse: makes use of it.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM`: another process has been the first to.
+    pub(super) fn claim(&self) -> Result {
+        match self {
+            Self::Own(delegation) if !delegation.claim() => Err(EPERM),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -121,10 +139,9 @@ impl Flusher {
     }
 
     /// For the end of a command that has left something behind: takes it back if the file was
-    /// revoked meanwhile.
-    pub(super) fn recheck_revoked(&self) -> Result {
-        // Pairs with `end_delegation`.
-        task::full_barrier();
+    /// revoked meanwhile, or if another thread has closed the last descriptor of the process.
+    pub(super) fn recheck(&self, file: &File) -> Result {
+        self.recheck_closed(file);
         let result = self.check_revoked();
         if result.is_err() {
             self.end_all(None);
@@ -132,7 +149,15 @@ impl Flusher {
         result
     }
 
-    pub(super) fn delegate(&self, arg: usize, size: usize) -> Result<isize> {
+    fn recheck_closed(&self, file: &File) {
+        // Pairs with `end_delegation` and `flush`.
+        task::full_barrier();
+        if self.closed.load(Relaxed) && !thread::has_descriptor(file) {
+            self.closed_by_current();
+        }
+    }
+
+    pub(super) fn delegate(&self, file: &File, arg: usize, size: usize) -> Result<isize> {
         let delegate: abi::Delegate = user::read_struct(arg, size)?;
         check_capability()?;
         let d = &delegate.0;
@@ -169,11 +194,11 @@ impl Flusher {
             tied: has(abi::DELEGATE_TIED).then(Process::current),
             revoked: Atomic::new(0),
         };
-        if self.delegation.populate(delegation) {
-            Ok(0)
-        } else {
-            Err(EBUSY)
+        if !self.delegation.populate(delegation) {
+            return Err(EBUSY);
         }
+        self.recheck_closed(file);
+        Ok(0)
     }
 
     pub(super) fn revoke(&self, arg: usize) -> Result<isize> {
@@ -186,8 +211,10 @@ impl Flusher {
         Ok(0)
     }
 
-    /// Revokes a delegation that is tied to the current process, which has closed the file.
+    /// Ends what the current process has done, which has closed the file, and revokes a delegation
+    /// that is tied to it.
     pub(super) fn closed_by_current(&self) {
+        self.end_all(Some(&Process::current()));
         if let Some(delegation) = self.delegation.as_ref() {
             if delegation.tied.as_ref().is_some_and(Process::is_current) {
                 self.end_delegation(delegation);
@@ -197,7 +224,7 @@ impl Flusher {
 
     fn end_delegation(&self, delegation: &Delegation) {
         delegation.revoked.store(1, Release);
-        // Pairs with `recheck_revoked`: either that sees it, or this what was marked.
+        // Pairs with `recheck`: either that sees it, or this what was marked.
         task::full_barrier();
         self.end_all(None);
     }

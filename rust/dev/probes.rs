@@ -133,6 +133,7 @@ impl Probes {
 impl later::Run for Probes {
     /// Leaves the probes if there was nothing to look after now and the last time.
     fn run(&self) -> bool {
+        self.tally.forget_gone();
         let mut state = self.state.lock();
         // Relaxed: who adds one holds the lock, and has added a mark before it is taken off.
         let in_use = self.users.load(Relaxed) > 0;

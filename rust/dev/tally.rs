@@ -15,6 +15,7 @@ use crate::kapi::{
     thread::{self, Process},
 };
 use kernel::{
+    fs::File,
     new_mutex,
     prelude::*,
     sync::{
@@ -97,6 +98,8 @@ impl Tally {
     /// Has the current process serve `device` while it has `file` open.
     fn serve(&self, file: FileId, device: (u32, u32)) -> Result {
         let setter = Process::current();
+        // Those of processes that are no more would have no bound.
+        self.forget_gone();
         let mut services = self.services.lock();
         if services
             .iter()
@@ -137,6 +140,14 @@ impl Tally {
         // Relaxed: whoever used the file has done so before it is closed.
         if !self.serves_none() {
             self.retain(|s| s.file != file || setter.is_some_and(|setter| *setter != s.setter));
+        }
+    }
+
+    /// Ends what was registered by processes that have died with their descriptors still open in
+    /// another one: a table of descriptors may be shared.
+    pub(super) fn forget_gone(&self) {
+        if !self.serves_none() {
+            self.retain(|s| !s.setter.is_gone());
         }
     }
 
@@ -211,14 +222,15 @@ impl ReclaimEvents for Tally {
 }
 
 impl Flusher {
-    pub(super) fn register(&self, arg: usize, size: usize) -> Result<isize> {
+    pub(super) fn register(&self, file: &File, arg: usize, size: usize) -> Result<isize> {
         let register: abi::Register = user::read_struct(arg, size)?;
-        let _right = self.right()?;
+        let right = self.right()?;
         let r = &register.0;
         if r.flags & !abi::REGISTER_REMOVE != 0 {
             return Err(EINVAL);
         }
         let device = block_node::number(r.fd)?;
+        right.claim()?;
         let tally = &self.shared.tally;
         if r.flags & abi::REGISTER_REMOVE != 0 {
             tally.serve_no_longer(self.id, device)?;
@@ -226,7 +238,7 @@ impl Flusher {
             let _needed = self.shared.watch()?;
             tally.serve(self.id, device)?;
         }
-        self.recheck_revoked()?;
+        self.recheck(file)?;
         Ok(0)
     }
 }

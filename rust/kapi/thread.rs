@@ -187,9 +187,14 @@ impl Process {
         self.0.key()
     }
 
+    /// Whether it has been reaped.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.is_gone()
+    }
+
     /// Its number in the pid namespace of the current task; 0 if it has none there, or has ended.
     pub(crate) fn number(&self) -> u32 {
-        if self.0.is_gone() {
+        if self.is_gone() {
             return 0;
         }
         self.0.number()

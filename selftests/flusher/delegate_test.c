@@ -170,14 +170,21 @@ TEST_F(delegate, process)
 	close(go[1]);
 }
 
-/* Rule: for the first that uses it; what it does not mark does not count. */
+/* Rule: for the first that uses it; what is refused, and what it does not mark, does not count. */
 TEST_F(delegate, first)
 {
+	struct memscope_register no_node = { .fd = -1 };
 	__u64 features;
 
 	ASSERT_EQ(0, delegate(self->fd, MEMSCOPE_DELEGATE_FIRST, NOIO, 0, 0));
 	EXPECT_EQ(0, raw_ioctl(self->fd, MEMSCOPE_IOC_GET_FEATURES, (unsigned long)&features));
 	EXPECT_LE(0, status_by(self->fd, 10));
+	EXPECT_EQ(0, IN_CHILD(become_nobody() || hold(self->fd, NOFS) != -EPERM ||
+			      hold(self->fd, ALL_SCOPES + 1) != -EINVAL ||
+			      mark(self->fd, 0, NOIO) != -EPERM ||
+			      call_read(self->fd, NOFS) != -EPERM ||
+			      raw_ioctl(self->fd, MEMSCOPE_IOC_REGISTER,
+					(unsigned long)&no_node) != -EBADF));
 	EXPECT_EQ(0, IN_CHILD(become_nobody() || hold(self->fd, NOIO) ||
 			      IN_CHILD(hold(self->fd, NOIO) != -EPERM) || hold(self->fd, NOIO)));
 	EXPECT_EQ(-EPERM, hold(self->fd, NOIO));

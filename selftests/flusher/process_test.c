@@ -442,6 +442,28 @@ TEST_F(process, storm_held)
 	storm(_metadata, self->fd, HOLD_PROCESS);
 }
 
+/*
+ * Rule: nothing is left of threads that were created while the command ran: the probes are left,
+ * which is when nobody is looked after.
+ */
+TEST_F(process, storm_leaves_nothing)
+{
+	static char text[1 << 16];
+	int round, i;
+
+	ASSERT_EQ(0, need_debugfs());
+	storm_start(_metadata);
+	for (round = 0; round < 200; round++)
+		EXPECT_EQ(0, mark(self->fd, HOLD_PROCESS, round & 1 ? 0 : NOIO));
+	storm_end(_metadata);
+	text[0] = '\0';
+	for (i = 0; i < PATIENCE / 10 && !strstr(text, "# probes off "); i++) {
+		sleep_ms(100);
+		ASSERT_LT(0, read_file(FLUSHERS, text, sizeof(text)));
+	}
+	EXPECT_NE(NULL, strstr(text, "# probes off "));
+}
+
 /* Rule: REVOKE ends it on every thread, and none that comes afterwards has it. */
 TEST_F(process, storm_revoked)
 {
@@ -556,6 +578,65 @@ TEST_F(process, signals)
 	stop(&self->crew);
 	close(r.fd);
 	unlink(node);
+}
+
+struct late_mark {
+	pthread_t thread;
+	int fd;
+	pid_t tid;
+	struct memscope_mark mark;
+	long ret;
+};
+
+static void *mark_late(void *arg)
+{
+	struct late_mark *me = arg;
+
+	__atomic_store_n(&me->tid, syscall(SYS_gettid), __ATOMIC_RELAXED);
+	me->ret = mark_ioctl(me->fd, &me->mark);
+	return NULL;
+}
+
+/* Rule: a command that is under way when the last descriptor is closed leaves nothing behind. */
+TEST_F(process, closed_meanwhile)
+{
+	struct late_mark late = { .fd = dup(self->fd) };
+	int go[2], status;
+	char byte;
+	pid_t pid;
+
+	/* Another process has the file open. */
+	ASSERT_EQ(0, pipe2(go, O_CLOEXEC));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		close(go[1]);
+		_exit(read(go[0], &byte, 1) != 0);
+	}
+	close(self->fd);
+	self->fd = open_device();
+	/* Some of the crew sleep on, so that it waits. */
+	ASSERT_EQ(0, start(&self->crew, 4, READING));
+	late.mark = (struct memscope_mark) {
+		.flags = HOLD_PROCESS | MEMSCOPE_MARK_NO_INTERRUPT,
+		.scopes = NOIO,
+		.timeout_ms = 60000,
+	};
+	ASSERT_EQ(0, pthread_create(&late.thread, NULL, mark_late, &late));
+	while (!__atomic_load_n(&late.tid, __ATOMIC_RELAXED))
+		sleep_ms(1);
+	ASSERT_EQ(NOIO, wait_scopes_of(getpid(), getpid(), NOIO));
+	ASSERT_EQ(0, close(late.fd));
+	sleep_ms(100);
+	stop(&self->crew);
+	ASSERT_EQ(0, pthread_join(late.thread, NULL));
+	EXPECT_EQ(0, late.ret);
+	EXPECT_EQ(0, wait_scopes_of(getpid(), getpid(), 0));
+	EXPECT_EQ(NULL, status_of(self->fd, getpid(), 0));
+	close(go[0]);
+	close(go[1]);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
 }
 
 static void *read_scopes(void *arg)

@@ -562,6 +562,71 @@ TEST(dead_setters_are_let_go)
 	EXPECT_GT(NOISE, after);
 }
 
+/* --- processes that share a table of descriptors ----------------------------------- */
+
+#define GENERATIONS 20
+
+/* How many devices are said to be served. */
+static int served(void)
+{
+	static char text[1 << 20];
+	const char *p = text;
+	int n = 0;
+
+	if (read_file(FLUSHERS, text, sizeof(text)) <= 0)
+		return -1;
+	while ((p = strstr(p, "\n# serves "))) {
+		p++;
+		n++;
+	}
+	return n;
+}
+
+/*
+ * Rule: a process that dies while another one has its table of descriptors serves nothing any more:
+ * one after the other they have no more than one of them may, and soon nothing.
+ */
+TEST(dead_servers_are_let_go)
+{
+	int fd = open(DEVICE, O_RDWR), nodes[MEMSCOPE_MAX_PER_TASK], i, n, most = 0, status;
+	struct memscope_delegate d = { .scopes = NOIO };
+	pid_t pid;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, need_debugfs());
+	ASSERT_EQ(0, raw_ioctl(fd, MEMSCOPE_IOC_DELEGATE, (unsigned long)&d));
+	for (i = 0; i < MEMSCOPE_MAX_PER_TASK; i++) {
+		unlink(NODE);
+		ASSERT_EQ(0, mknod(NODE, S_IFBLK | 0600, makedev(7, i)));
+		nodes[i] = open(NODE, O_PATH | O_CLOEXEC);
+		ASSERT_LE(0, nodes[i]);
+	}
+	unlink(NODE);
+	for (n = 0; n < GENERATIONS; n++) {
+		pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			int bad = become_nobody();
+
+			for (i = 0; i < MEMSCOPE_MAX_PER_TASK && !bad; i++)
+				bad = serve(fd, nodes[i]);
+			_exit(bad);
+		}
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		ASSERT_EQ(0, status);
+		i = served();
+		most = i > most ? i : most;
+	}
+	TH_LOG("at most %d devices of %d dead processes", most, GENERATIONS);
+	EXPECT_EQ(MEMSCOPE_MAX_PER_TASK, most);
+	for (i = 0; i < PATIENCE / 10 && served(); i++)
+		sleep_ms(100);
+	EXPECT_EQ(0, served());
+	for (i = 0; i < MEMSCOPE_MAX_PER_TASK; i++)
+		close(nodes[i]);
+	close(fd);
+}
+
 /* --- others ---------------------------------------------------------------------- */
 
 #define ROUNDS 50

@@ -159,6 +159,11 @@
  * any hold. Without this flag the scopes replace the thread's own, for good, as
  * with SET_SCOPES.
  *
+ * Which descriptor is the last one is seen by the table of the thread that closes
+ * it. A thread with a table of its own (unshare(2), CLONE_FILES) closes for its
+ * whole process; a table that a process shares with another one stays open when
+ * the process dies, and so does what it holds.
+ *
  * What a thread has of its own is told from what is held by looking when the
  * hold begins: a bit that is held already and is then also set with prctl() or
  * SET_SCOPES goes with the hold. One that these clear is off until the thread's
@@ -501,8 +506,8 @@ struct memscope_status {
  * children.
  *
  * %MEMSCOPE_DELEGATE_FIRST: only to the first process that uses it for MARK, CALL
- * or REGISTER. For a file that is inherited, or passed to whom one does not know
- * yet.
+ * or REGISTER, by a command that is not refused for its arguments. For a file that
+ * is inherited, or passed to whom one does not know yet.
  *
  * %MEMSCOPE_DELEGATE_TIED: it is revoked when the process that has delegated it
  * closes its last descriptor of it: by close(), by execve() or by its death.
@@ -611,8 +616,8 @@ struct memscope_register {
  * LOCAL_THROTTLE by other means, then enters direct reclaim with I/O or filesystems
  * allowed, the kernel logs a line (not more than 10 in 5 seconds) with the thread and
  * the device. Marks nobody. Ends when the process
- * closes its last descriptor of the file, as a hold does; a child does not have
- * it.
+ * closes its last descriptor of the file, as a hold does, and not later than 2
+ * seconds after its death; a child does not have it.
  *
  * Return: 0, also where it was so before; or -1 with errno, checked in this
  * order:

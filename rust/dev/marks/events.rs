@@ -84,17 +84,31 @@ impl Registry {
             return Ok(());
         }
 
-        let spare = Spare::new(&this.into(), GFP_ATOMIC)?;
-        state.records.insert(spare.into_node(child.into()));
-        this.active.fetch_add(1, Relaxed);
+        if state.records.get(&thread::key(child)).is_none() {
+            let spare = Spare::new(&this.into(), GFP_ATOMIC)?;
+            state.records.insert(spare.into_node(child.into()));
+            this.active.fetch_add(1, Relaxed);
+        }
         let record = state.records.get_mut(&thread::key(child)).ok_or(ESRCH)?;
-        record.holds = holds;
+        // The child is in the list of threads before this is called, so that a command may have been
+        // first to see to it. It has not run yet: what it is to do then, it has still to do.
         record.added = added;
-        record.mark = mark.map(|mark| Mark {
-            inherited: true,
-            ..mark
-        });
-        if own.union(record.wanted()) == own.union(added) {
+        if record.mark.is_none() {
+            record.mark = mark.map(|mark| Mark {
+                inherited: true,
+                ..mark
+            });
+        }
+        if record.holds.is_empty() {
+            record.holds = holds;
+        } else {
+            for hold in holds {
+                if record.holds.iter().all(|h| h.file != hold.file) {
+                    record.holds.push(hold, GFP_ATOMIC)?;
+                }
+            }
+        }
+        if !record.dirty && own.union(record.wanted()) == own.union(added) {
             return Ok(());
         }
         // It runs this before it enters user mode for the first time, unless it never does.
