@@ -14,7 +14,7 @@ use super::{
     sweep, writeback,
 };
 use crate::kapi::{
-    atomic::{Atomic, Relaxed},
+    atomic::{Acquire, Atomic, Relaxed},
     bio::{Op, Transfer},
     block_mem::Memory,
     rcu_table::{
@@ -53,7 +53,7 @@ pub(crate) struct Meta {
     pub(crate) write_number: Atomic<u64>,
     /// When it became dirty, or may be written again, in jiffies.
     pub(crate) dirty_since: Atomic<u64>,
-    /// The client's epoch when it became dirty.
+    /// The client's epoch when it became dirty, or when its write failed.
     pub(crate) epoch: Atomic<u32>,
     /// Negative error number of the last read that failed, zero if other blocks were read with it.
     read_error: Atomic<i16>,
@@ -182,6 +182,9 @@ fn write_done(hold: Hold<'_>, status: Result, alone: bool) {
             Change::WRITE_DONE
         }
         Err(error) if alone => {
+            // Before the error is there to be reported: a flush that begins after its report is of this
+            // epoch or a later one, and tries again.
+            meta.epoch.store(shared.epoch.load(Acquire), Relaxed);
             shared.stats.inc(Event::WriteError);
             shared.errors.record(error.to_errno().unsigned_abs());
             let mut failures = meta.failures();

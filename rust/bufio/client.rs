@@ -243,14 +243,17 @@ impl Client {
             }
             shared.async_reads.wait_changed(reads, ASYNC_JIFFIES);
         }
-        // Nothing is due any more, whatever its age.
+        // Nothing is due any more, whatever its age, and what fails below is not repeated: nobody would
+        // wait for that.
+        shared.closing.store(true, Relaxed);
         self.table.cancel();
         self.debugfs = None;
         self.shrinker = None;
         shared.global.remove(&self.table);
         let result = writeback::flush(&self.table);
-        // Nobody else is at the queues then.
+        // Nobody else is at the queues then. What others began to write to make room may be in flight.
         self.table.quiesce();
+        writeback::wait_all(&self.table);
         while wait_prefetched(&self.table) {}
         // What the ends of transfers left to do is there then, and nothing is in flight.
         self.table.quiesce();

@@ -74,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) retry_until: Word64,
     /// Whether the client's work is to look through the queue of writes.
     pub(crate) sweep_wanted: Atomic<bool>,
+    /// Whether the owner takes the client apart: its work writes nothing any more.
+    pub(crate) closing: Atomic<bool>,
     /// Counts flushes: tells what was dirty before one.
     pub(crate) epoch: Atomic<u32>,
     /// Counts writes. Under the table's lock.
@@ -137,6 +139,7 @@ impl Shared {
             lost: Atomic::new(0),
             retry_until: Word64::new(0),
             sweep_wanted: Atomic::new(false),
+            closing: Atomic::new(false),
             epoch: Atomic::new(0),
             writes: Atomic::new(0),
             writes_ended: Atomic::new(0),

@@ -128,7 +128,7 @@ pub(crate) fn print(table: &Table, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "lost_blocks {}", shared.lost.load(Relaxed))?;
     writeln!(f, "idle_seconds {}", shared.idle_seconds())?;
     for (name, event) in EVENTS {
-        writeln!(f, "{name} {}", shared.stats.0.sum(event as usize))?;
+        writeln!(f, "{name} {}", shared.stats.sum(event))?;
     }
     for step in Step::ALL {
         let n = shared.stats.0.sum(EVENTS.len().wrapping_add(step.index()));

@@ -106,7 +106,8 @@ fn become_dirty(table: &Table, buffer: &Entry) {
 /// Which dirty buffers a writer takes.
 #[derive(Clone, Copy)]
 pub(crate) enum Which {
-    /// All that were dirty when the epoch ended, but for those that failed in this flush.
+    /// All that were dirty when the epoch ended, but for those that failed in this flush. Earlier failures
+    /// are forgiven.
     Flush {
         /// The epoch.
         epoch: u32,
@@ -146,14 +147,15 @@ impl Which {
     }
 }
 
-/// Whether a buffer was dirty when the epoch ended, and did not fail since.
+/// Whether a buffer was dirty when the epoch ended, and did not fail since: a failure moves it to the epoch
+/// in which it came.
 ///
 /// Also one whose merged write failed, as it may have been marked again during that: it holds older bytes.
 fn is_of(epoch: u32, buffer: &Entry, now: hold::Snapshot) -> bool {
     let meta = buffer.meta();
     // Wraps after 2^32 flushes during one dirty life.
     let older = epoch.wrapping_sub(meta.epoch.load(Relaxed)) as i32 >= 0;
-    meta.failures().to_count() == 0 && (older || now.has(WRITE_ERROR))
+    older || now.has(WRITE_ERROR) && meta.failures().to_count() == 0
 }
 
 /// Whether a dirty buffer may be written in the background now.
@@ -198,8 +200,11 @@ fn widen(shared: &Shared, block: u64, range: Range) -> Range {
 }
 
 /// Makes a buffer's write begin. Returns what is to be written, widened.
-fn begin(locked: &Locked<'_>, shared: &Shared, buffer: &Entry) -> Option<Piece> {
+fn begin(locked: &Locked<'_>, shared: &Shared, buffer: &Entry, which: Which) -> Option<Piece> {
     buffer.change(Change::START_WRITE).ok()?;
+    if let Which::Flush { .. } = which {
+        buffer.meta().reset_failures();
+    }
     let number = shared.writes.load(Relaxed).saturating_add(1);
     shared.writes.store(number, Relaxed);
     buffer.meta().write_number.store(number, Relaxed);
@@ -240,7 +245,7 @@ fn take_run<'t>(table: &'t Table, which: Which, left: &mut usize) -> Option<Take
             return None;
         }
         if buffer.meta().dirty.peek().is_none() && which.takes(shared, buffer) {
-            let _ = begin(&locked, shared, buffer);
+            let _ = begin(&locked, shared, buffer, which);
         } else {
             locked.move_to(buffer, DIRTY);
         }
@@ -280,7 +285,7 @@ fn take_run<'t>(table: &'t Table, which: Which, left: &mut usize) -> Option<Take
             locked.move_to(oldest, DIRTY);
             break;
         };
-        let Some(piece) = begin(&locked, shared, buffer) else {
+        let Some(piece) = begin(&locked, shared, buffer, which) else {
             break;
         };
         batch.push(hold);
@@ -350,8 +355,12 @@ pub(crate) fn write_some(table: &Table, blocks: usize) -> usize {
 /// Starts writing all dirty blocks. May sleep for bios.
 pub(crate) fn write_all(table: &Table) {
     let epoch = table.shared.epoch.fetch_add(1, Relaxed);
-    forgive(table);
     write(table, Which::Flush { epoch }, usize::MAX, Op::Write);
+}
+
+/// Waits for every write that is in flight. Sleeps.
+pub(crate) fn wait_all(table: &Table) {
+    while wait_write(table, u64::MAX) {}
 }
 
 /// Waits for the oldest write that is in flight, if its number is at most `last`. Returns false if there is
@@ -387,28 +396,6 @@ fn wait_write(table: &Table, last: u64) -> bool {
     true
 }
 
-/// Gives every dirty buffer another try.
-fn forgive(table: &Table) {
-    let mut left = table.queue_len(DIRTY);
-    while left > 0 {
-        let locked = table.lock();
-        sweep(&locked);
-        for _ in 0..left.min(LOCK_STEPS) {
-            left = left.saturating_sub(1);
-            let Some(buffer) = locked.first(DIRTY) else {
-                return;
-            };
-            if buffer.meta().failures().to_count() == 0 {
-                // No failure before the first that has one is passed over: those are at the end.
-                locked.move_to(buffer, DIRTY);
-                continue;
-            }
-            buffer.meta().reset_failures();
-            locked.move_to(buffer, DIRTY);
-        }
-    }
-}
-
 /// Whether a buffer is to be written, or being written, that was dirty when the epoch ended.
 fn is_left(table: &Table, epoch: u32) -> bool {
     let locked = table.lock();
@@ -429,9 +416,6 @@ fn is_left(table: &Table, epoch: u32) -> bool {
 pub(crate) fn write_and_wait(table: &Table) -> Result {
     let shared = &table.shared;
     let epoch = shared.epoch.fetch_add(1, Relaxed);
-    if table.shared.stats.sum(Event::WriteError) != 0 {
-        forgive(table);
-    }
     loop {
         write(table, Which::Flush { epoch }, usize::MAX, Op::WriteSync);
         let last = {
@@ -505,6 +489,9 @@ pub(crate) fn work(table: &Table) {
     let shared = &table.shared;
     drop_deferred(table);
     sweep_if_wanted(table);
+    if shared.closing.load(Relaxed) {
+        return;
+    }
     alloc::refill_reserve(table);
     let oldest = {
         let locked = table.lock();

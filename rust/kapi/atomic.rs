@@ -12,7 +12,7 @@ use core::sync::atomic::{fence, Ordering};
 #[cfg(target_arch = "x86_64")]
 use kernel::sync::atomic::ordering::{AcquireOrRelaxed, ReleaseOrRelaxed};
 use kernel::sync::atomic::AtomicType;
-pub(crate) use kernel::sync::atomic::Relaxed;
+pub(crate) use kernel::sync::atomic::{Acquire, Relaxed};
 
 /// As the kernel's, which it gives for what is not inline.
 #[repr(transparent)]

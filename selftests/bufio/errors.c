@@ -298,10 +298,77 @@ static void write_retries(struct bt *t)
 	bt_row_ours(t, "on_disk", bt_disk_is(t, BT_NEW, 3 * BT_SPB, BT_SPB), 1);
 	bufio_client_destroy(c);
 }
+
+/* A flush that returns 0 has written all, also of many that are just being repeated. */
+static void write_retries_many(struct bt *t)
+{
+	enum { BLOCKS = 400, ROUNDS = 8 };
+	struct bufio_client *c = writer(t, 0);
+	unsigned int round, i, tries, reported = 0, good = 0, written = 0;
+	int r;
+
+	if (!c)
+		return;
+	for (round = 0; round < ROUNDS; round++) {
+		for (i = 0; i < BLOCKS; i++)
+			bt_write(c, 4 + 2 * i, BT_NEW + round);
+		gate_fail(t->gate, GATE_WRITE, 0, GATE_ALL, BLK_STS_IOERR, -1);
+		reported += bufio_write_dirty(c) == -EIO;
+		gate_clear(t->gate);
+		/* Those that failed are due again after 250 ms. */
+		msleep(35 * round);
+		/* Some may have been repeated, and failed, just before the device was good again. */
+		for (tries = 0, r = -1; tries < 3 && r; tries++)
+			r = bufio_write_dirty(c);
+		good += !r;
+		for (i = 0; i < BLOCKS; i++)
+			written += bt_disk_is(t, BT_NEW + round, (4 + 2 * i) * BT_SPB, BT_SPB);
+	}
+	bt_row_ours(t, "reported", reported, ROUNDS);
+	bt_row_ours(t, "flushed", good, ROUNDS);
+	bt_row_ours(t, "on_disk", written, ROUNDS * BLOCKS);
+	bufio_client_destroy(c);
+}
+
+static int destroy_fn(void *c)
+{
+	bufio_client_destroy(c);
+	return 0;
+}
+
+/* The end of a client repeats nothing that nobody would wait for, however long its flush takes. */
+static void write_retries_destroy(struct bt *t)
+{
+	struct bufio_client *c = writer(t, 0);
+	struct bt_worker w;
+
+	if (!c)
+		return;
+	fail_block(t, GATE_WRITE, 3, BLK_STS_IOERR, 1);
+	gate_hold(t->gate, GATE_FLUSH, 0, GATE_ALL);
+	bt_spawn(&w, destroy_fn, c);
+	bt_row_ours(t, "flushes", gate_wait_held(t->gate, 1, BT_SOON_MS), 1);
+	/* It would be repeated after 250 ms. */
+	bt_row_ours(t, "waits", bt_done(&w, BT_STUCK_MS), 0);
+	bt_row_ours(t, "not_repeated", gate_total(t->gate, GATE_WRITE), 1);
+	gate_open(t->gate);
+	bt_join(&w);
+	bt_row_ours(t, "idle", gate_idle(t->gate, 0), 1);
+}
 #else
 static void write_retries(struct bt *t)
 {
 	bt_fig(t, "no_such_thing", 1);
+}
+
+static void write_retries_many(struct bt *t)
+{
+	write_retries(t);
+}
+
+static void write_retries_destroy(struct bt *t)
+{
+	write_retries(t);
 }
 #endif
 
@@ -541,6 +608,9 @@ const struct bt_case bt_errors[] = {
 	{ "write_error", "reported once; the fate of the data", write_error },
 	{ "write_error_lasting", "the device fails for a while", write_error_lasting },
 	{ "write_retries", "a failed write is repeated with a bound", write_retries },
+	{ "write_retries_many", "a flush skips none that is being repeated", write_retries_many },
+	{ "write_retries_destroy", "the end of a client leaves no write behind",
+	  write_retries_destroy },
 	{ "write_error_drop", "data of a failed write is dropped on request",
 	  write_error_drop },
 	{ "write_error_first", "which error is reported", write_error_first },
