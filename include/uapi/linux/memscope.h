@@ -616,8 +616,8 @@ struct memscope_register {
  * LOCAL_THROTTLE by other means, then enters direct reclaim with I/O or filesystems
  * allowed, the kernel logs a line (not more than 10 in 5 seconds) with the thread and
  * the device. Marks nobody. Ends when the process
- * closes its last descriptor of the file, as a hold does, and not later than 2
- * seconds after its death; a child does not have it.
+ * closes its last descriptor of the file, as a hold does, and within some
+ * seconds of its death; a child does not have it.
  *
  * Return: 0, also where it was so before; or -1 with errno, checked in this
  * order:
