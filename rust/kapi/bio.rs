@@ -78,14 +78,36 @@ impl BioSet {
     }
 
     /// Allocates a bio. Sleeps for the reserve where memory is short, never for reclaim before that.
+    ///
+    /// Whoever has a bio that is not submitted asks [`Self::try_allocate`].
     fn allocate(&self, bdev: &Bdev, segments: usize, op: u32) -> NonNull<bindings::bio> {
-        let segments = segments.clamp(1, MAX_SEGMENTS) as u16;
-        let gfp = Gfp::NOIO.as_raw();
-        // SAFETY: The set is initialised and has vectors.
-        let bio =
-            unsafe { bindings::bio_alloc_bioset(bdev.as_raw(), segments, op, gfp, self.0.get()) };
+        let bio = self.allocate_with(Gfp::NOIO, bdev, segments, op);
         // SAFETY: With direct reclaim in the flags the allocation waits and does not fail.
         unsafe { NonNull::new_unchecked(bio) }
+    }
+
+    /// Allocates a bio if there is one at once.
+    fn try_allocate(
+        &self,
+        bdev: &Bdev,
+        segments: usize,
+        op: u32,
+    ) -> Option<NonNull<bindings::bio>> {
+        NonNull::new(self.allocate_with(Gfp::NOWAIT, bdev, segments, op))
+    }
+
+    fn allocate_with(
+        &self,
+        gfp: Gfp,
+        bdev: &Bdev,
+        segments: usize,
+        op: u32,
+    ) -> *mut bindings::bio {
+        let segments = segments.clamp(1, MAX_SEGMENTS) as u16;
+        // SAFETY: The set is initialised and has vectors.
+        unsafe {
+            bindings::bio_alloc_bioset(bdev.as_raw(), segments, op, gfp.as_raw(), self.0.get())
+        }
     }
 }
 
@@ -162,7 +184,8 @@ impl<K: Transfer> Run<'_, K> {
         })
     }
 
-    /// Submits the run. May sleep for a bio; not for the transfer.
+    /// Submits the run. May sleep for a bio, and for the parts of the transfer that need more bios
+    /// than there are; not for its end.
     pub(crate) fn submit(self, set: &BioSet, bdev: &Bdev, op: Op, ioprio: u16) {
         let segments = |bytes: usize, source| match source {
             Source::Vmalloc => bytes.div_ceil(PAGE_SIZE) + 1,
@@ -172,8 +195,7 @@ impl<K: Transfer> Run<'_, K> {
             .pieces()
             .map(|(_, b, source)| segments(b, source))
             .sum();
-        let start = |sector, left| {
-            let bio = set.allocate(bdev, left, op.as_raw());
+        let start = |bio: NonNull<bindings::bio>, sector| {
             // SAFETY: The bio is ours until it is submitted.
             unsafe {
                 (*bio.as_ptr()).bi_iter.bi_sector = sector;
@@ -182,38 +204,66 @@ impl<K: Transfer> Run<'_, K> {
             bio
         };
         let mut sector = self.sector;
-        let mut bio = start(sector, left);
-        for (mut from, mut bytes, source) in self.pieces() {
-            while bytes > 0 {
-                // SAFETY: The bio is ours; the bytes are of a held block and stay until it is done.
-                let added = unsafe { add(bio, from, bytes, source) };
-                if added == 0 {
-                    let next = start(sector, left);
-                    // SAFETY: Both are ours; the end of the first becomes part of the second's.
-                    unsafe { bindings::bio_chain(bio.as_ptr(), next.as_ptr()) };
-                    // SAFETY: A complete bio of ours, given up here.
-                    unsafe { bindings::submit_bio(bio.as_ptr()) };
-                    bio = next;
-                    continue;
+        let mut bio = start(set.allocate(bdev, left, op.as_raw()), sector);
+        let failed = 'pieces: {
+            for (mut from, mut bytes, source) in self.pieces() {
+                while bytes > 0 {
+                    // SAFETY: The bio is ours; the bytes are of a held block and stay until it is
+                    // done.
+                    let added = unsafe { add(bio, from, bytes, source) };
+                    if added == 0 {
+                        let next = match set.try_allocate(bdev, left, op.as_raw()) {
+                            Some(next) => {
+                                // SAFETY: Both are ours; the end of the first becomes part of the
+                                // second's.
+                                unsafe { bindings::bio_chain(bio.as_ptr(), next.as_ptr()) };
+                                // SAFETY: A complete bio of ours, given up here.
+                                unsafe { bindings::submit_bio(bio.as_ptr()) };
+                                next
+                            }
+                            None => {
+                                // Who slept for a bio with one in hand could wait for another who
+                                // does so.
+                                // SAFETY: A complete bio of ours, and ours again after it.
+                                unsafe { bindings::submit_bio_wait(bio.as_ptr()) };
+                                // SAFETY: Ours.
+                                if unsafe { (*bio.as_ptr()).bi_status } != 0 {
+                                    break 'pieces true;
+                                }
+                                // SAFETY: Ours, and not used again.
+                                unsafe { bindings::bio_put(bio.as_ptr()) };
+                                set.allocate(bdev, left, op.as_raw())
+                            }
+                        };
+                        bio = start(next, sector);
+                        continue;
+                    }
+                    left = left.saturating_sub(1);
+                    from = from.wrapping_add(added);
+                    bytes = bytes.saturating_sub(added);
+                    sector = sector.wrapping_add((added / SECTOR_BYTES) as u64);
                 }
-                left = left.saturating_sub(1);
-                from = from.wrapping_add(added);
-                bytes = bytes.saturating_sub(added);
-                sector = sector.wrapping_add((added / SECTOR_BYTES) as u64);
             }
-        }
+            false
+        };
         let end_io: unsafe extern "C" fn(*mut bindings::bio) = match op {
             Op::Read => end_io::<K, READ>,
             Op::WriteSync => end_io::<K, WRITE_SYNC>,
             Op::Write => end_io::<K, WRITE>,
         };
-        // SAFETY: The bio is ours until it is submitted. The batch is taken back in `end_io`, once.
+        // SAFETY: The bio is ours. The batch is taken back in `end_io`, once.
         unsafe {
             (*bio.as_ptr()).bi_end_io = Some(end_io);
             (*bio.as_ptr()).bi_private = self.batch.into_raw().cast();
         }
-        // SAFETY: A complete bio of ours, given up here.
-        unsafe { bindings::submit_bio(bio.as_ptr()) };
+        if failed {
+            // The rest would not save the transfer.
+            // SAFETY: A bio that has ended, given up here.
+            unsafe { end_io(bio.as_ptr()) };
+        } else {
+            // SAFETY: A complete bio of ours, given up here.
+            unsafe { bindings::submit_bio(bio.as_ptr()) };
+        }
     }
 }
 
@@ -252,7 +302,7 @@ const WRITE: u8 = 2;
 ///
 /// # Safety
 ///
-/// Called once by the block layer for a bio from [`Run::submit`].
+/// Called once for a bio from [`Run::submit`], whose end is the transfer's.
 unsafe extern "C" fn end_io<K: Transfer, const OP: u8>(bio: *mut bindings::bio) {
     // The table is used after its last hold is gone: its end waits for RCU.
     let _rcu = rcu::read_lock();

@@ -459,8 +459,131 @@ static void merging(struct bt *t)
 	bufio_client_destroy(c);
 }
 
+/* --- a transfer of many bios ---------------------------------------------- */
+
+#define LARGE		(8U << 20)	/* from vmalloc: at most 1 MiB a bio */
+#define LARGE_PARTS	8
+#define LARGE_WRITERS	3
+#define LARGE_ROUNDS	10
+#define LARGE_SECTORS	(LARGE >> SECTOR_SHIFT)
+#define LONE_PAGES	16384	/* every other one is given back: more than the blocks need */
+
+/* Whether @task has neither bios nor more than a page at a time, as the stage has set it. */
+static void without_memory(struct task_struct *task, bool on)
+{
+#ifdef CONFIG_FAULT_INJECTION
+	task->make_it_fail = on;
+#endif
+}
+
+static int write_without_memory(void *c)
+{
+	without_memory(current, true);
+	return bufio_write_dirty(c);
+}
+
+/* Blocks of pages that are not beside each other, so that each takes a segment. */
+static void cache_scattered(struct bt *t, struct bufio_client *c)
+{
+	struct page **pages = kvcalloc(LONE_PAGES, sizeof(*pages), GFP_KERNEL);
+	unsigned int i;
+
+	if (!bt_row_ours(t, "pages", !pages, 0))
+		return;
+	for (i = 0; i < LONE_PAGES; i++)
+		pages[i] = alloc_page(GFP_KERNEL);
+	for (i = 0; i < LONE_PAGES; i += 2)
+		if (pages[i])
+			__free_page(pages[i]);
+	without_memory(current, true);
+	for (i = 0; i < LARGE_WRITERS; i++)
+		bt_write(c, i, BT_OLD);
+	without_memory(current, false);
+	for (i = 1; i < LONE_PAGES; i += 2)
+		if (pages[i])
+			__free_page(pages[i]);
+	kvfree(pages);
+}
+
+/* Returns how many of the writers were told of an error; -1: they wait for each other. */
+static int write_large(struct bt *t, struct bufio_client *c)
+{
+	struct bt_worker w[LARGE_WRITERS];
+	unsigned int i, ms, ended, stuck = 0;
+	int told = 0;
+
+	for (i = 0; i < LARGE_WRITERS; i++)
+		bt_spawn(&w[i], write_without_memory, c);
+	/* Each time all of them wait for a bio, of which the gate has some. */
+	for (ms = 0; ms < BT_SOON_MS; ms += 20) {
+		msleep(20);
+		gate_let(t->gate, 0, GATE_ALL);
+		for (i = 0, ended = 0; i < LARGE_WRITERS; i++)
+			ended += bt_done(&w[i], 0);
+		if (ended == LARGE_WRITERS)
+			break;
+	}
+	gate_open(t->gate);
+	for (i = 0; i < LARGE_WRITERS; i++) {
+		if (!bt_done(&w[i], 0)) {
+			stuck++;
+			without_memory(w[i].task, false);
+		}
+	}
+	for (i = 0; i < LARGE_WRITERS; i++)
+		told += bt_join(&w[i]) == -EIO;
+	return stuck ? -1 : told;
+}
+
+/* Several writers, each with more bios to send than there are. */
+static void large_without_memory(struct bt *t)
+{
+	s64 old = bt_param_get("max_cache_size_bytes");
+	struct bufio_client *c = bt_client_bs(t, LARGE);
+	unsigned int i, round, good = 0;
+	int told = 0;
+
+	if (!c)
+		return;
+	bt_row_ours(t, "set", bt_param_set("max_cache_size_bytes", 2 * LARGE_WRITERS * LARGE), 0);
+	gate_reset(t->gate);
+	cache_scattered(t, c);
+	/* What is below allocates as well, the first time. */
+	bt_row_ours(t, "flush", bufio_write_dirty(c), 0);
+	bt_row_ours(t, "parts", gate_total(t->gate, GATE_WRITE) >= LARGE_WRITERS * LARGE_PARTS, 1);
+	for (round = 0; round < LARGE_ROUNDS && !told; round++) {
+		for (i = 0; i < LARGE_WRITERS; i++)
+			bt_write(c, i, BT_NEW + round);
+		gate_hold(t->gate, GATE_WRITE, 0, GATE_ALL);
+		told = write_large(t, c);
+		for (i = 0; i < LARGE_WRITERS; i++)
+			good += bt_disk_is(t, BT_NEW + round, i * LARGE_SECTORS, LARGE_SECTORS);
+	}
+	bt_row_ours(t, "wait_for_each_other", told, 0);
+	bt_row_ours(t, "on_disk", good, LARGE_ROUNDS * LARGE_WRITERS);
+	/* The first part, one between and the last: each is the block's. */
+	for (i = 0; i < 3 && told >= 0; i++) {
+		bt_write(c, 1, BT_NEW + round + i);
+		gate_hold(t->gate, GATE_WRITE, 0, GATE_ALL);
+		gate_fail(t->gate, GATE_WRITE, LARGE_SECTORS + i * LARGE_SECTORS * 2 / 5, 1,
+			  BLK_STS_IOERR, 1);
+		told = write_large(t, c);
+		bt_row_ours(t, i == 0 ? "first_told" : i == 1 ? "middle_told" : "last_told",
+			    told, 1);
+		gate_clear(t->gate);
+		bt_row_ours(t, i == 0 ? "first_again" : i == 1 ? "middle_again" : "last_again",
+			    bufio_write_dirty(c), 0);
+		bt_row_ours(t, i == 0 ? "first_there" : i == 1 ? "middle_there" : "last_there",
+			    bt_disk_is(t, BT_NEW + round + i, LARGE_SECTORS, LARGE_SECTORS), 1);
+	}
+	bufio_client_destroy(c);
+	bt_param_set("max_cache_size_bytes", old);
+}
+
 const struct bt_case bt_weak[] = {
 	{ "w1_limit", "the global limit beside an idle client", w1_limit, BT_RAW | BT_PARAMS },
+	{ "large_without_memory", "blocks of many bios, and no memory for these",
+	  large_without_memory, BT_PARAMS },
 	{ "w2_large_blocks", "W2: blocks of 8 MiB, no warning", w2_large_blocks, BT_WARNS },
 	{ "w4_wait", "W4, W5: nobody waits for a write of another block", w4_wait },
 	{ "w4_room", "W4: nobody waits for one write while there is another buffer", w4_room },
