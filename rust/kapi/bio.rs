@@ -96,13 +96,7 @@ impl BioSet {
         NonNull::new(self.allocate_with(Gfp::NOWAIT, bdev, segments, op))
     }
 
-    fn allocate_with(
-        &self,
-        gfp: Gfp,
-        bdev: &Bdev,
-        segments: usize,
-        op: u32,
-    ) -> *mut bindings::bio {
+    fn allocate_with(&self, gfp: Gfp, bdev: &Bdev, segments: usize, op: u32) -> *mut bindings::bio {
         let segments = segments.clamp(1, MAX_SEGMENTS) as u16;
         // SAFETY: The set is initialised and has vectors.
         unsafe {
