@@ -126,6 +126,7 @@ up_thin() {
 }
 down_thin() { down && dmsetup remove --retry pool; }
 mode_thin() { dmsetup status pool | awk '{ print ($4 == "Fail") ? $4 : $8 " " $11 }'; }
+failed_thin() { dmsetup status --noflush pool | awk '{ exit $8 == "rw" }'; }
 check_thin() { checker thin_check --clear-needs-check-flag "$faulty"; }
 
 # Tags on $faulty; each of its 4096-byte blocks has those of 4 MiB.
@@ -206,6 +207,12 @@ faults() { # TARGET FAULT
 	echo 0 >"$age"
 	put 100 direct
 	"fault_$fault"
+	# Until its own commit, of each second, has failed: dm-thin acknowledges a flush that comes after that
+	# one, but not what was written before it.
+	if [ "$target" = thin ]; then
+		errno put 101 direct >/dev/null
+		poll failed_thin
+	fi
 	if [ "$fault" = full ] && declare -F "more_$target" >/dev/null; then saw more errno "more_$target"; fi
 	try first 200
 	# Each takes as long as the disk's limit.
