@@ -181,6 +181,36 @@ impl<K: Transfer> Run<'_, K> {
     /// Submits the run. May sleep for a bio, and for the parts of the transfer that need more bios
     /// than there are; not for its end.
     pub(crate) fn submit(self, set: &BioSet, bdev: &Bdev, op: Op, ioprio: u16) {
+        let filled = self.fill(&Maker {
+            set,
+            bdev,
+            op,
+            ioprio,
+        });
+        let end_io: unsafe extern "C" fn(*mut bindings::bio) = match op {
+            Op::Read => end_io::<K, READ>,
+            Op::WriteSync => end_io::<K, WRITE_SYNC>,
+            Op::Write => end_io::<K, WRITE>,
+        };
+        let (Ok(bio) | Err(bio)) = filled;
+        // SAFETY: The bio is ours. The batch is taken back in `end_io`, once.
+        unsafe {
+            (*bio.as_ptr()).bi_end_io = Some(end_io);
+            (*bio.as_ptr()).bi_private = self.batch.into_raw().cast();
+        }
+        if filled.is_ok() {
+            // SAFETY: A complete bio of ours, given up here.
+            unsafe { bindings::submit_bio(bio.as_ptr()) };
+        } else {
+            // The rest would not save the transfer.
+            // SAFETY: A bio that has ended, given up here.
+            unsafe { end_io(bio.as_ptr()) };
+        }
+    }
+
+    /// Puts the pieces into bios, and submits all but the last, which is returned. Of a failed
+    /// part: its bio, as the error.
+    fn fill(&self, maker: &Maker<'_>) -> Result<NonNull<bindings::bio>, NonNull<bindings::bio>> {
         let segments = |bytes: usize, source| match source {
             Source::Vmalloc => bytes.div_ceil(PAGE_SIZE) + 1,
             Source::Slab | Source::Pages => 1,
@@ -189,75 +219,73 @@ impl<K: Transfer> Run<'_, K> {
             .pieces()
             .map(|(_, b, source)| segments(b, source))
             .sum();
-        let start = |bio: NonNull<bindings::bio>, sector| {
-            // SAFETY: The bio is ours until it is submitted.
-            unsafe {
-                (*bio.as_ptr()).bi_iter.bi_sector = sector;
-                (*bio.as_ptr()).bi_ioprio = ioprio;
-            }
-            bio
-        };
         let mut sector = self.sector;
-        let mut bio = start(set.allocate(bdev, left, op.as_raw()), sector);
-        let failed = 'pieces: {
-            for (mut from, mut bytes, source) in self.pieces() {
-                while bytes > 0 {
-                    // SAFETY: The bio is ours; the bytes are of a held block and stay until it is
-                    // done.
-                    let added = unsafe { add(bio, from, bytes, source) };
-                    if added == 0 {
-                        let next = match set.try_allocate(bdev, left, op.as_raw()) {
-                            Some(next) => {
-                                // SAFETY: Both are ours; the end of the first becomes part of the
-                                // second's.
-                                unsafe { bindings::bio_chain(bio.as_ptr(), next.as_ptr()) };
-                                // SAFETY: A complete bio of ours, given up here.
-                                unsafe { bindings::submit_bio(bio.as_ptr()) };
-                                next
-                            }
-                            None => {
-                                // Who slept for a bio with one in hand could wait for another who
-                                // does so.
-                                // SAFETY: A complete bio of ours, and ours again after it.
-                                unsafe { bindings::submit_bio_wait(bio.as_ptr()) };
-                                // SAFETY: Ours.
-                                if unsafe { (*bio.as_ptr()).bi_status } != 0 {
-                                    break 'pieces true;
-                                }
-                                // SAFETY: Ours, and not used again.
-                                unsafe { bindings::bio_put(bio.as_ptr()) };
-                                set.allocate(bdev, left, op.as_raw())
-                            }
-                        };
-                        bio = start(next, sector);
-                        continue;
-                    }
-                    left = left.saturating_sub(1);
-                    from = from.wrapping_add(added);
-                    bytes = bytes.saturating_sub(added);
-                    sector = sector.wrapping_add((added / SECTOR_BYTES) as u64);
+        let mut bio = maker.first(left, sector);
+        for (mut from, mut bytes, source) in self.pieces() {
+            while bytes > 0 {
+                // SAFETY: The bio is ours; the bytes are of a held block and stay until it is done.
+                let added = unsafe { add(bio, from, bytes, source) };
+                if added == 0 {
+                    bio = maker.next(bio, left, sector)?;
+                    continue;
                 }
+                left = left.saturating_sub(1);
+                from = from.wrapping_add(added);
+                bytes = bytes.saturating_sub(added);
+                sector = sector.wrapping_add((added / SECTOR_BYTES) as u64);
             }
-            false
-        };
-        let end_io: unsafe extern "C" fn(*mut bindings::bio) = match op {
-            Op::Read => end_io::<K, READ>,
-            Op::WriteSync => end_io::<K, WRITE_SYNC>,
-            Op::Write => end_io::<K, WRITE>,
-        };
-        // SAFETY: The bio is ours. The batch is taken back in `end_io`, once.
+        }
+        Ok(bio)
+    }
+}
+
+/// Makes the bios of one transfer.
+struct Maker<'a> {
+    set: &'a BioSet,
+    bdev: &'a Bdev,
+    op: Op,
+    ioprio: u16,
+}
+
+impl Maker<'_> {
+    fn at(&self, sector: u64, bio: NonNull<bindings::bio>) -> NonNull<bindings::bio> {
+        // SAFETY: The bio has just been made, and is ours.
         unsafe {
-            (*bio.as_ptr()).bi_end_io = Some(end_io);
-            (*bio.as_ptr()).bi_private = self.batch.into_raw().cast();
+            (*bio.as_ptr()).bi_iter.bi_sector = sector;
+            (*bio.as_ptr()).bi_ioprio = self.ioprio;
         }
-        if failed {
-            // The rest would not save the transfer.
-            // SAFETY: A bio that has ended, given up here.
-            unsafe { end_io(bio.as_ptr()) };
-        } else {
+        bio
+    }
+
+    /// A bio for `left` segments, or as many as one holds. May sleep for it.
+    fn first(&self, left: usize, sector: u64) -> NonNull<bindings::bio> {
+        self.at(sector, self.set.allocate(self.bdev, left, self.op.as_raw()))
+    }
+
+    /// Submits a full bio of ours, and returns the next one; or the full one, if it has failed.
+    fn next(
+        &self,
+        full: NonNull<bindings::bio>,
+        left: usize,
+        sector: u64,
+    ) -> Result<NonNull<bindings::bio>, NonNull<bindings::bio>> {
+        if let Some(next) = self.set.try_allocate(self.bdev, left, self.op.as_raw()) {
+            // SAFETY: Both are ours; the end of the first becomes part of the second's.
+            unsafe { bindings::bio_chain(full.as_ptr(), next.as_ptr()) };
             // SAFETY: A complete bio of ours, given up here.
-            unsafe { bindings::submit_bio(bio.as_ptr()) };
+            unsafe { bindings::submit_bio(full.as_ptr()) };
+            return Ok(self.at(sector, next));
         }
+        // Who slept for a bio with one in hand could wait for another who does so.
+        // SAFETY: A complete bio of ours, and ours again after it.
+        unsafe { bindings::submit_bio_wait(full.as_ptr()) };
+        // SAFETY: Ours.
+        if unsafe { (*full.as_ptr()).bi_status } != 0 {
+            return Err(full);
+        }
+        // SAFETY: Ours, and not used again.
+        unsafe { bindings::bio_put(full.as_ptr()) };
+        Ok(self.first(left, sector))
     }
 }
 

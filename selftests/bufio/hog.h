@@ -16,6 +16,7 @@ static struct {
 	spinlock_t lock;	/* protects what is below */
 	struct list_head pages;
 	unsigned long nr, most;
+	unsigned long given;	/* back, since the OOM killer was last kept away */
 } hog;
 
 static void hog_add(struct page *page)
@@ -27,31 +28,34 @@ static void hog_add(struct page *page)
 	spin_unlock(&hog.lock);
 }
 
-/* Gives up to @n pages back. Returns how many. */
-static unsigned long hog_free(unsigned long n)
+/* Gives up to @n pages back. */
+static void hog_free(unsigned long n)
 {
 	struct page *page;
-	unsigned long freed = 0;
 
-	while (freed < n) {
+	while (n--) {
 		spin_lock(&hog.lock);
 		page = list_first_entry_or_null(&hog.pages, struct page, lru);
 		if (page) {
 			list_del(&page->lru);
 			hog.nr--;
+			hog.given++;
 		}
 		spin_unlock(&hog.lock);
 		if (!page)
 			break;
 		__free_page(page);
-		freed++;
 	}
-	return freed;
 }
 
 static int hog_oom(struct notifier_block *nb, unsigned long unused, void *freed)
 {
-	*(unsigned long *)freed += hog_free(HOG_AT_OOM);
+	hog_free(HOG_AT_OOM);
+	/* Also what another gave back since this task has found no page. */
+	spin_lock(&hog.lock);
+	*(unsigned long *)freed += hog.given;
+	hog.given = 0;
+	spin_unlock(&hog.lock);
 	return NOTIFY_OK;
 }
 
@@ -63,13 +67,15 @@ static void hog_init(void)
 	INIT_LIST_HEAD(&hog.pages);
 	hog.nr = 0;
 	hog.most = 0;
+	hog.given = 0;
 	register_oom_notifier(&hog_nb);
 }
 
 static void hog_exit(void)
 {
-	unregister_oom_notifier(&hog_nb);
+	/* Memory is short until all is back. */
 	hog_free(ULONG_MAX);
+	unregister_oom_notifier(&hog_nb);
 }
 
 #endif

@@ -535,6 +535,28 @@ static int write_large(struct bt *t, struct bufio_client *c)
 	return stuck ? -1 : told;
 }
 
+/* A part of a block that fails, and the names of what is to be seen then. */
+static const struct part {
+	unsigned int sector;
+	const char *told, *again, *there;
+} parts[] = {
+	{ 0, "first_told", "first_again", "first_there" },
+	{ LARGE_SECTORS * 2 / 5, "middle_told", "middle_again", "middle_there" },
+	{ LARGE_SECTORS * 4 / 5, "last_told", "last_again", "last_there" },
+};
+
+/* It is the block's failure: told once, and written at the next flush. */
+static void fail_part(struct bt *t, struct bufio_client *c, const struct part *part, u64 seed)
+{
+	bt_write(c, 1, seed);
+	gate_hold(t->gate, GATE_WRITE, 0, GATE_ALL);
+	gate_fail(t->gate, GATE_WRITE, LARGE_SECTORS + part->sector, 1, BLK_STS_IOERR, 1);
+	bt_row_ours(t, part->told, write_large(t, c), 1);
+	gate_clear(t->gate);
+	bt_row_ours(t, part->again, bufio_write_dirty(c), 0);
+	bt_row_ours(t, part->there, bt_disk_is(t, seed, LARGE_SECTORS, LARGE_SECTORS), 1);
+}
+
 /* Several writers, each with more bios to send than there are. */
 static void large_without_memory(struct bt *t)
 {
@@ -561,21 +583,9 @@ static void large_without_memory(struct bt *t)
 	}
 	bt_row_ours(t, "wait_for_each_other", told, 0);
 	bt_row_ours(t, "on_disk", good, LARGE_ROUNDS * LARGE_WRITERS);
-	/* The first part, one between and the last: each is the block's. */
-	for (i = 0; i < 3 && told >= 0; i++) {
-		bt_write(c, 1, BT_NEW + round + i);
-		gate_hold(t->gate, GATE_WRITE, 0, GATE_ALL);
-		gate_fail(t->gate, GATE_WRITE, LARGE_SECTORS + i * LARGE_SECTORS * 2 / 5, 1,
-			  BLK_STS_IOERR, 1);
-		told = write_large(t, c);
-		bt_row_ours(t, i == 0 ? "first_told" : i == 1 ? "middle_told" : "last_told",
-			    told, 1);
-		gate_clear(t->gate);
-		bt_row_ours(t, i == 0 ? "first_again" : i == 1 ? "middle_again" : "last_again",
-			    bufio_write_dirty(c), 0);
-		bt_row_ours(t, i == 0 ? "first_there" : i == 1 ? "middle_there" : "last_there",
-			    bt_disk_is(t, BT_NEW + round + i, LARGE_SECTORS, LARGE_SECTORS), 1);
-	}
+	if (told >= 0)
+		for (i = 0; i < ARRAY_SIZE(parts); i++)
+			fail_part(t, c, &parts[i], BT_NEW + round + i);
 	bufio_client_destroy(c);
 	bt_param_set("max_cache_size_bytes", old);
 }

@@ -207,8 +207,8 @@ faults() { # TARGET FAULT
 	echo 0 >"$age"
 	put 100 direct
 	"fault_$fault"
-	# Until its own commit, of each second, has failed: dm-thin acknowledges a flush that comes after that
-	# one, but not what was written before it.
+	# Until its own commit, of each second, has failed: dm-thin then answers 0 to the next flush, though
+	# what was written before it is lost (docs/dm.md).
 	if [ "$target" = thin ]; then
 		errno put 101 direct >/dev/null
 		poll failed_thin
