@@ -11,7 +11,7 @@
  * the order in which its tasks run. Each says in the kernel log that it starts, and
  * the console shows that meanwhile: after a panic the last ones are known.
  *
- * selftest: timeout=120 m32=yes
+ * selftest: timeout=300 m32=yes
  */
 #include <errno.h>
 #include <grp.h>
