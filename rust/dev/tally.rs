@@ -98,9 +98,9 @@ impl Tally {
     /// Has the current process serve `device` while it has `file` open.
     fn serve(&self, file: FileId, device: (u32, u32)) -> Result {
         let setter = Process::current();
-        // Those of processes that are no more would have no bound.
-        self.forget_gone();
         let mut services = self.services.lock();
+        // Those of processes that are no more would have no bound.
+        self.retain_in(&mut services, |s| !s.setter.is_gone());
         if services
             .iter()
             .any(|s| s.file == file && s.setter == setter && s.device == device)
@@ -152,8 +152,15 @@ impl Tally {
     }
 
     /// Ends what is not to be kept. Returns whether there was any.
-    fn retain(&self, mut keep: impl FnMut(&Service) -> bool) -> bool {
-        let mut services = self.services.lock();
+    fn retain(&self, keep: impl FnMut(&Service) -> bool) -> bool {
+        self.retain_in(&mut self.services.lock(), keep)
+    }
+
+    fn retain_in(
+        &self,
+        services: &mut KVec<Service>,
+        mut keep: impl FnMut(&Service) -> bool,
+    ) -> bool {
         let before = services.len();
         services.retain(|s| keep(s));
         self.count.store(services.len(), Relaxed);

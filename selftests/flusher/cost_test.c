@@ -68,13 +68,6 @@ static long fork_cost(void)
 	}));
 }
 
-static bool probes_are(const char *state)
-{
-	static char text[65536];
-
-	return read_file(FLUSHERS, text, sizeof(text)) > 0 && strstr(text, state);
-}
-
 static pid_t marked_process(void)
 {
 	int ready[2];
@@ -102,21 +95,19 @@ static pid_t marked_process(void)
 TEST(others)
 {
 	long fault[4], fork_[4];
-	int i, fd = open_device();
+	int fd = open_device();
 	pid_t pid;
 
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, need_debugfs());
-	for (i = 0; i < 300 && !probes_are("# probes off "); i++)
-		sleep_ms(100);
-	ASSERT_TRUE(probes_are("# probes off "));
+	ASSERT_TRUE(wait_probes_off());
 	fault_cost();
 	fork_cost();
 	fault[0] = fault_cost();
 	fork_[0] = fork_cost();
 	pid = marked_process();
 	ASSERT_LT(0, pid);
-	ASSERT_TRUE(probes_are("# probes on "));
+	ASSERT_TRUE(probes_are("on"));
 	fault[1] = fault_cost();
 	fork_[1] = fork_cost();
 	ASSERT_EQ(0, hold(fd, NOIO));
@@ -125,9 +116,7 @@ TEST(others)
 	ASSERT_EQ(0, hold(fd, 0));
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	for (i = 0; i < 300 && !probes_are("# probes off "); i++)
-		sleep_ms(100);
-	ASSERT_TRUE(probes_are("# probes off "));
+	ASSERT_TRUE(wait_probes_off());
 	fault[3] = fault_cost();
 	fork_[3] = fork_cost();
 	TH_LOG("instructions of a page fault: nobody marked %ld, another process %ld, this thread %ld, nobody any more %ld",

@@ -45,6 +45,26 @@ static inline struct memscope_entry *status_of(int fd, pid_t tid, int nth)
 	return NULL;
 }
 
+/* What debugfs tells of the probes of page allocation, fork and exit: "on" or "off". */
+static inline bool probes_are(const char *state)
+{
+	static char text[65536];
+	char line[32];
+
+	snprintf(line, sizeof(line), "# probes %s ", state);
+	return read_file(FLUSHERS, text, sizeof(text)) > 0 && strstr(text, line);
+}
+
+/* They are left some time after nobody is marked any more. */
+static inline bool wait_probes_off(void)
+{
+	int i;
+
+	for (i = 0; i < PATIENCE / 10 && !probes_are("off"); i++)
+		sleep_ms(100);
+	return probes_are("off");
+}
+
 static inline __u64 boottime_ns(void)
 {
 	struct timespec t;

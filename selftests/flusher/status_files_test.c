@@ -80,19 +80,13 @@ TEST_F(status, probes_leave)
 	ASSERT_EQ(0, mark(self->fd, 0, NOIO));
 	for (i = 0; i < 6; i++) {
 		sleep_ms(1000);
-		ASSERT_LT(0, read_file(FLUSHERS, text, sizeof(text)));
-		ASSERT_NE(NULL, strstr(text, "# probes on "));
+		ASSERT_TRUE(probes_are("on"));
 	}
 	ASSERT_EQ(0, mark(self->fd, 0, 0));
-	for (i = 0; i < 600 && !strstr(text, "# probes off "); i++) {
-		sleep_ms(100);
-		ASSERT_LT(0, read_file(FLUSHERS, text, sizeof(text)));
-	}
-	EXPECT_NE(NULL, strstr(text, "# probes off "));
+	EXPECT_TRUE(wait_probes_off());
 	/* And come back. */
 	ASSERT_EQ(0, hold(self->fd, NOIO));
-	ASSERT_LT(0, read_file(FLUSHERS, text, sizeof(text)));
-	EXPECT_NE(NULL, strstr(text, "# probes on "));
+	EXPECT_TRUE(probes_are("on"));
 }
 
 TEST_HARNESS_MAIN

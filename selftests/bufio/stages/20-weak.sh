@@ -7,18 +7,25 @@ both w1_limit 120 "w1_limit dev=/dev/ram0 limit=4194304 blocks=20000"
 faults=/sys/kernel/debug
 if [ -e "$faults/fail_mempool_alloc" ]; then
 	bvecs=/sys/kernel/slab/biovec-max/failslab
+	# set_fault NAME VALUE: as it was again, afterwards.
+	before=()
+	set_fault() {
+		before+=("$1" "$(cat "$1")")
+		echo "$2" >"$1"
+	}
 	for f in failslab fail_mempool_alloc fail_page_alloc; do
-		echo Y >"$faults/$f/task-filter"
-		echo -1 >"$faults/$f/times"
-		echo 0 >"$faults/$f/verbose"
-		echo 100 >"$faults/$f/probability"
+		set_fault "$faults/$f/task-filter" Y
+		set_fault "$faults/$f/times" -1
+		set_fault "$faults/$f/verbose" 0
 	done
-	echo 1 >"$bvecs"
-	echo Y >"$faults/failslab/cache-filter"
-	echo N >"$faults/failslab/ignore-gfp-wait"
-	for f in wait highmem; do echo N >"$faults/fail_page_alloc/ignore-gfp-$f"; done
+	set_fault "$bvecs" 1
+	set_fault "$faults/failslab/cache-filter" Y
+	set_fault "$faults/failslab/ignore-gfp-wait" N
+	for f in wait highmem; do set_fault "$faults/fail_page_alloc/ignore-gfp-$f" N; done
+	for f in failslab fail_mempool_alloc fail_page_alloc; do set_fault "$faults/$f/probability" 100; done
 	both large_without_memory 300 "large_without_memory dev=/dev/ram0"
-	for f in failslab fail_mempool_alloc fail_page_alloc; do echo 0 >"$faults/$f/probability"; done
-	echo N >"$faults/failslab/cache-filter"
-	echo 0 >"$bvecs"
+	while [ ${#before[@]} -gt 0 ]; do
+		echo "${before[-1]}" >"${before[-2]}"
+		before=("${before[@]:0:${#before[@]}-2}")
+	done
 fi
