@@ -17,8 +17,6 @@
 
 #define SITTERS 32
 #define STORM 256
-/* What a race takes to show; what is behind the entry is the same for a 32-bit program. */
-#define LEAVE_ROUNDS (LONG_BITS == 64 ? 200 : 20)
 #define PROCESS MEMSCOPE_MARK_PROCESS
 #define HOLD_PROCESS (MEMSCOPE_MARK_HOLD | MEMSCOPE_MARK_PROCESS)
 
@@ -454,7 +452,7 @@ TEST_F(process, storm_leaves_nothing)
 
 	ASSERT_EQ(0, need_debugfs());
 	storm_start(_metadata);
-	for (round = 0; round < LEAVE_ROUNDS; round++)
+	for (round = 0; round < 200; round++)
 		EXPECT_EQ(0, mark(self->fd, HOLD_PROCESS, round & 1 ? 0 : NOIO));
 	storm_end(_metadata);
 	EXPECT_TRUE(wait_probes_off());
