@@ -26,6 +26,7 @@ OUT := $(TOP)/build/$(NAME)
 	soak-dm \
 	check-sanitize \
 	check-loads \
+	build-loads \
 	loads \
 	check-mutants \
 	kernel-sanitize \
@@ -131,8 +132,10 @@ check-powercut: all
 
 # Of the kernel that KERNEL says.
 LOADS ?= 1000
-check-loads: all
+# Builds what they run.
+build-loads: all
 	@$(TOP)/scripts/check --build lifecycle/load_test
+check-loads: build-loads
 	@$(MAKE) -s -C $(TOP) loads
 # With what is built.
 loads:

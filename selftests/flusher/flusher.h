@@ -10,6 +10,7 @@
 #include <linux/prctl.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "../files.h"
 #include "pf.h" /* PF_*, taken from the kernel's include/linux/sched.h */
@@ -143,6 +144,38 @@ static inline int effective_resource(bool on)
 	else
 		*word &= ~CAP_TO_MASK(CAP_SYS_RESOURCE);
 	return set_caps(&caps);
+}
+
+/* Another process that has this one's files open, until let_go() or this one ends. */
+struct keeper {
+	pid_t pid;
+	int go;
+};
+
+static inline int keep_files(struct keeper *keeper)
+{
+	int go[2];
+	char byte;
+
+	if (pipe2(go, O_CLOEXEC))
+		return -1;
+	keeper->pid = fork();
+	if (!keeper->pid) {
+		close(go[1]);
+		_exit(read(go[0], &byte, 1) != 0);
+	}
+	close(go[0]);
+	keeper->go = go[1];
+	return keeper->pid < 0 ? -1 : 0;
+}
+
+/* Returns 0 if it was there until now. */
+static inline int let_go(struct keeper *keeper)
+{
+	int status;
+
+	close(keeper->go);
+	return waitpid(keeper->pid, &status, 0) == keeper->pid ? status : -1;
 }
 
 #endif

@@ -80,23 +80,12 @@ TEST_F(lifetime, dup_holds)
 
 TEST_F(lifetime, fork_holds)
 {
-	int go[2], status;
-	char byte;
-	pid_t pid;
+	struct keeper child;
 
-	ASSERT_EQ(0, pipe(go));
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid) {
-		close(go[1]);
-		/* Until the parent closes its end or dies. */
-		_exit(read(go[0], &byte, 1) != 0);
-	}
+	ASSERT_EQ(0, keep_files(&child));
 	close(self->fd);
 	EXPECT_EQ(REFUSED, module_remove());
-	close(go[1]);
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_EQ(0, status);
+	EXPECT_EQ(0, let_go(&child));
 	EXPECT_EQ(0, module_remove());
 }
 

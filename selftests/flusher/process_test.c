@@ -595,18 +595,9 @@ static void *mark_late(void *arg)
 TEST_F(process, closed_meanwhile)
 {
 	struct late_mark late = { .fd = dup(self->fd) };
-	int go[2], status;
-	char byte;
-	pid_t pid;
+	struct keeper other;
 
-	/* Another process has the file open. */
-	ASSERT_EQ(0, pipe2(go, O_CLOEXEC));
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid) {
-		close(go[1]);
-		_exit(read(go[0], &byte, 1) != 0);
-	}
+	ASSERT_EQ(0, keep_files(&other));
 	close(self->fd);
 	self->fd = open_device();
 	/* Some of the crew sleep on, so that it waits. */
@@ -627,10 +618,7 @@ TEST_F(process, closed_meanwhile)
 	EXPECT_EQ(0, late.ret);
 	EXPECT_EQ(0, wait_scopes_of(getpid(), getpid(), 0));
 	EXPECT_EQ(NULL, status_of(self->fd, getpid(), 0));
-	close(go[0]);
-	close(go[1]);
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_EQ(0, status);
+	EXPECT_EQ(0, let_go(&other));
 }
 
 static void *read_scopes(void *arg)
